@@ -1,0 +1,2 @@
+//! The `palestra` binary.
+fn main() {}

@@ -1,0 +1,84 @@
+//! A proven task.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::environment::Environment;
+use crate::id::{CommitId, Hash, InstanceId};
+
+/// A file of the hidden tests, laid over the tree before grading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestFile {
+    /// Path in the repository.
+    pub path: String,
+    /// Unix mode: `0o100644`, `0o100755` or `0o120000`.
+    pub mode: u32,
+    /// BLAKE3 of the content; `None` when the commit deletes the path.
+    pub hash: Option<Hash>,
+}
+
+/// How often a test passed in the gate's runs, as `passed / runs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRate {
+    /// Runs in which it passed on the base tree with the hidden tests.
+    pub base: u32,
+    /// Runs in which it passed with the gold patch.
+    pub gold: u32,
+}
+
+/// What the gate saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// How many times each side was run.
+    pub runs: u32,
+    /// Pass rates of tests that did not pass always on gold and never or always on base.
+    /// (The rates of FAIL_TO_PASS and PASS_TO_PASS tests follow from their lists.)
+    pub unstable: BTreeMap<String, PassRate>,
+    /// Wall seconds of every run, base runs first.
+    pub seconds: Vec<f64>,
+}
+
+/// Proof that the agent's repository does not reveal the fix.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeakCertificate {
+    /// Commits reachable in the agent's repository: 1.
+    pub commits: usize,
+    /// Objects in it, all of them listed from its packs.
+    pub objects: usize,
+    /// Blobs and trees of the fix commit that the base does not have: none may be found.
+    pub forbidden: usize,
+    /// How many of the forbidden were found: 0.
+    pub found: usize,
+}
+
+/// A statement, a base tree, an environment, hidden tests and a gold patch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub instance_id: InstanceId,
+    /// The repository as `owner/name`, or a plain name.
+    pub repository: String,
+    /// The tree that an agent starts from.
+    pub base_commit: CommitId,
+    /// The commit that the task was made from.
+    pub fix_commit: CommitId,
+    /// Date of the fix, RFC 3339.
+    pub created_at: String,
+    /// How to run it.
+    pub environment: Environment,
+    /// What the tests are run on: paths in the repository.
+    pub test_paths: Vec<String>,
+    /// The hidden files.
+    pub test_files: Vec<TestFile>,
+    /// Tests that fail without the fix and pass with it.
+    pub fail_to_pass: Vec<String>,
+    /// Tests that pass with and without the fix.
+    pub pass_to_pass: Vec<String>,
+    /// Where the statement is from: `template` until one is written.
+    pub statement_source: String,
+    /// What the gate saw.
+    pub gate: GateRecord,
+    /// What the object scan saw.
+    pub leak: LeakCertificate,
+}

@@ -1,0 +1,1 @@
+//! Git patches: parse, split, apply.

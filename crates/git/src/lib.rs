@@ -1,0 +1,1 @@
+//! Commits, trees and blobs of a repository; scrubbed one-commit repositories.

@@ -1,0 +1,1 @@
+//! Environment, patch and tests into a verdict; the gate.

@@ -1,0 +1,1 @@
+//! History into candidates, filters as data.

@@ -1,0 +1,1 @@
+//! Python source with tree-sitter: entities, and what a change touches.

@@ -1,0 +1,1 @@
+//! Structured results and raw logs of test runs into reports.
