@@ -156,6 +156,8 @@ impl InstanceId {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
             .collect();
+        // Harbor refuses names with `..`.
+        let clean = clean.replace("..", "-");
         let clean = clean.trim_start_matches('.');
         let clean = if clean.is_empty() { "repository" } else { clean };
         Self(format!("{clean}-{}", commit.short()))
@@ -199,9 +201,10 @@ mod tests {
             assert_eq!(InstanceId::new(want), Ok(id));
         };
         check("tornadoweb/tornado", "tornadoweb__tornado-0123456789ab");
-        check("../../etc", "__..__etc-0123456789ab");
+        check("../../etc", "-__-__etc-0123456789ab");
         check("a b\n/c", "a-b-__c-0123456789ab");
-        check("...", "repository-0123456789ab");
+        check("...", "-.-0123456789ab");
+        check("/", "repository-0123456789ab");
     }
 
     #[test]
