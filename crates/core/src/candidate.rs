@@ -129,9 +129,4 @@ impl Candidate {
             .filter(|f| f.test && f.kind != ChangeKind::Deleted)
             .map(|f| f.path.as_str())
     }
-
-    /// Whether source and tests both change.
-    pub fn is_eligible(&self) -> bool {
-        self.files.iter().any(|f| f.test) && self.files.iter().any(|f| !f.test)
-    }
 }
