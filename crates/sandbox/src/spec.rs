@@ -22,7 +22,8 @@ pub enum Network {
     /// Nothing but a loopback device of its own.
     #[default]
     None,
-    /// The host's network, for phases that download.
+    /// The host's network, for phases that download. Everything that listens on the host's own
+    /// addresses, loopback included, can be reached.
     Host,
 }
 
@@ -47,7 +48,8 @@ impl Default for Writable {
 /// Upper bounds. What the host cannot enforce is listed in [`crate::Capabilities`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory of all processes together, bytes.
+    /// Memory of all processes together, bytes. Files in memory (`/tmp`, `/dev/shm` and a writable
+    /// layer of [`Writable::Tmpfs`]) count too.
     pub memory: u64,
     /// Processes and threads.
     pub processes: u64,

@@ -1,0 +1,285 @@
+//! Control groups, version 2 or 1: below the one that this process is in, so that whatever bounds
+//! this process bounds its sandboxes too; or beside it, where version 2 does not allow below.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::probe::LimitBy;
+use crate::spec::Limits;
+
+/// Where the groups of this host's sandboxes are made.
+#[derive(Debug)]
+pub(crate) struct Cgroups {
+    memory: Option<(LimitBy, PathBuf)>,
+    pids: Option<(LimitBy, PathBuf)>,
+}
+
+/// The groups of one sandbox. Dropping it removes them, if their processes are gone.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    dirs: Vec<PathBuf>,
+    /// Where the kernel counts the processes that it killed for want of memory.
+    kills: Option<PathBuf>,
+}
+
+impl Cgroups {
+    /// Makes the groups that hold those of sandboxes; whatever cannot be had is left out.
+    pub(crate) fn make(name: &str) -> Self {
+        let places = places();
+        let make = |controller: &str| {
+            places.iter().find_map(|place| place.make(controller, name).map(|dir| (place.by, dir)))
+        };
+        Self { memory: make("memory"), pids: make("pids") }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self { memory: None, pids: None }
+    }
+
+    /// What bounds memory and processes.
+    pub(crate) fn bounds(&self) -> (LimitBy, Option<LimitBy>) {
+        let by = |place: &Option<(LimitBy, PathBuf)>| place.as_ref().map(|(by, _)| *by);
+        (by(&self.memory).unwrap_or(LimitBy::Nothing), by(&self.pids))
+    }
+
+    /// The directories, to be removed by whoever finds them later.
+    pub(crate) fn dirs(&self) -> Vec<&Path> {
+        let mut dirs: Vec<_> =
+            [&self.memory, &self.pids].into_iter().flatten().map(|(_, dir)| &**dir).collect();
+        dirs.dedup();
+        dirs
+    }
+
+    /// Makes the groups of one sandbox.
+    pub(crate) fn group(&self, name: &str, limits: &Limits) -> io::Result<Group> {
+        let mut group = Group::default();
+        if let Some((by, dir)) = &self.memory {
+            let dir = group.add(dir.join(name))?;
+            if *by == LimitBy::CgroupV2 {
+                fs::write(dir.join("memory.max"), limits.memory.to_string())?;
+                // Absent where the kernel does not account for swap.
+                let _ = fs::write(dir.join("memory.swap.max"), "0");
+                group.kills = Some(dir.join("memory.events"));
+            } else {
+                fs::write(dir.join("memory.limit_in_bytes"), limits.memory.to_string())?;
+                let _ =
+                    fs::write(dir.join("memory.memsw.limit_in_bytes"), limits.memory.to_string());
+                group.kills = Some(dir.join("memory.oom_control"));
+            }
+        }
+        if let Some((_, dir)) = &self.pids {
+            let dir = group.add(dir.join(name))?;
+            // One more for the first process.
+            fs::write(dir.join("pids.max"), limits.processes.saturating_add(1).to_string())?;
+        }
+        Ok(group)
+    }
+}
+
+impl Group {
+    fn add(&mut self, dir: PathBuf) -> io::Result<PathBuf> {
+        if !self.dirs.contains(&dir) {
+            fs::create_dir(&dir)?;
+            self.dirs.push(dir.clone());
+        }
+        Ok(dir)
+    }
+
+    /// The files that a process is written to.
+    pub(crate) fn procs(&self) -> Vec<PathBuf> {
+        self.dirs.iter().map(|dir| dir.join("cgroup.procs")).collect()
+    }
+
+    /// How many processes the kernel has killed for want of memory so far.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        let text = self.kills.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
+        text.and_then(|text| text.lines().find_map(count)).unwrap_or(0)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for dir in &self.dirs {
+            remove_dir(dir);
+        }
+    }
+}
+
+/// Removes one group; the kernel may still be busy with the last of its processes.
+fn remove_dir(dir: &Path) {
+    for _ in 0..50 {
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Removes a group that a killed process left, with the groups of its sandboxes.
+pub(crate) fn sweep(dir: &Path) {
+    // Only what bears our name: the path was read from a file.
+    let ours =
+        dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"palestra-"));
+    if !ours || !dir.starts_with("/sys/fs/cgroup") {
+        return;
+    }
+    if let Ok(entries) = fs::read_dir(dir) {
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_dir(&entry.path());
+            }
+        }
+    }
+    remove_dir(dir);
+}
+
+/// A group in which others may be made.
+struct Place {
+    by: LimitBy,
+    /// For version 1, the only controllers that are found here.
+    controllers: Vec<String>,
+    dir: PathBuf,
+    /// Whether its controllers may be handed down, which changes it for others too.
+    own: bool,
+}
+
+impl Place {
+    /// A group with this controller, if it can be had.
+    fn make(&self, controller: &str, name: &str) -> Option<PathBuf> {
+        if self.by == LimitBy::CgroupV1 && !self.controllers.iter().any(|name| name == controller) {
+            return None;
+        }
+        let dir = self.dir.join(name);
+        let existed = dir.is_dir();
+        if !existed {
+            fs::create_dir(&dir).ok()?;
+        }
+        let works = || -> io::Result<()> {
+            if self.by == LimitBy::CgroupV2 {
+                let file = self.dir.join("cgroup.subtree_control");
+                let enabled = fs::read_to_string(&file)?;
+                if !enabled.split_whitespace().any(|one| one == controller) {
+                    if !self.own {
+                        return Err(io::ErrorKind::Unsupported.into());
+                    }
+                    fs::write(file, format!("+{controller}"))?;
+                }
+                fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"))?;
+            }
+            // A trial, with the file that will be written to.
+            let trial = dir.join("trial");
+            fs::create_dir(&trial)?;
+            let file = match (self.by, controller) {
+                (LimitBy::CgroupV1, "memory") => "memory.limit_in_bytes",
+                (_, "memory") => "memory.max",
+                _ => "pids.max",
+            };
+            let result = fs::write(trial.join(file), "1048576").and_then(|()| joinable(&trial));
+            remove_dir(&trial);
+            result
+        };
+        if works().is_ok() {
+            return Some(dir);
+        }
+        if !existed {
+            remove_dir(&dir);
+        }
+        None
+    }
+}
+
+/// Whether a process of this user may be put there: tried with one that sleeps.
+fn joinable(dir: &Path) -> io::Result<()> {
+    let mut child = std::process::Command::new("/bin/sleep")
+        .arg("10")
+        .env_clear()
+        .stdin(std::process::Stdio::null())
+        .spawn()?;
+    let result = fs::write(dir.join("cgroup.procs"), child.id().to_string());
+    child.kill()?;
+    child.wait()?;
+    result
+}
+
+/// Where groups may be made, best first.
+fn places() -> Vec<Place> {
+    let Ok(own) = fs::read_to_string("/proc/self/cgroup") else { return Vec::new() };
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Vec::new() };
+    let mut places = Vec::new();
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let (by, kind) = if controllers.is_empty() {
+            (LimitBy::CgroupV2, "cgroup2")
+        } else {
+            (LimitBy::CgroupV1, "cgroup")
+        };
+        let controllers: Vec<_> = controllers.split(',').map(str::to_owned).collect();
+        let Some(dir) = locate(&mounts, kind, &controllers, path) else { continue };
+        if by == LimitBy::CgroupV2 {
+            // A group with processes of its own cannot hand controllers down, except the root;
+            // the one above it may already do so.
+            let above = dir.parent().map(Path::to_owned);
+            places.push(Place { by, controllers: controllers.clone(), dir, own: true });
+            if let Some(dir) = above.filter(|dir| dir.join("cgroup.procs").exists()) {
+                places.push(Place { by, controllers, dir, own: false });
+            }
+        } else {
+            places.push(Place { by, controllers, dir, own: true });
+        }
+    }
+    places.sort_by_key(|place| place.by != LimitBy::CgroupV2);
+    places
+}
+
+/// Where the group `path` of a hierarchy is mounted.
+fn locate(mounts: &str, kind: &str, controllers: &[String], path: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        if right.next()? != kind {
+            return None;
+        }
+        let options = right.nth(1)?;
+        let named = |one: &String| options.split(',').any(|option| option == one);
+        if kind == "cgroup" && !controllers.iter().all(named) {
+            return None;
+        }
+        let mut left = left.split(' ').skip(3);
+        let (root, point) = (left.next()?, left.next()?);
+        let below = Path::new(path).strip_prefix(root).ok()?;
+        Some(Path::new(point).join(below))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_where_it_is_mounted() {
+        let mounts = "30 24 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+            31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+            32 24 0:28 /docker/x /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n";
+        let locate = |kind, names: &[&str], path| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            locate(mounts, kind, &names, path)
+        };
+        assert_eq!(locate("cgroup", &["memory"], "/a/b"), Some("/sys/fs/cgroup/memory/a/b".into()));
+        assert_eq!(locate("cgroup", &["pids"], "/a"), None);
+        assert_eq!(locate("cgroup2", &[""], "/docker/x/y"), Some("/sys/fs/cgroup/y".into()));
+        assert_eq!(locate("cgroup2", &[""], "/elsewhere"), None);
+    }
+
+    #[test]
+    fn nothing_is_swept_that_is_not_ours() {
+        sweep(Path::new("/sys/fs/cgroup/memory"));
+        sweep(Path::new("/tmp/palestra-x"));
+    }
+}

@@ -1,0 +1,300 @@
+//! The launcher: a small process with a single thread that forks sandboxes, so that the
+//! many-threaded program that wants them never has to.
+//!
+//! It is this program run again under another name. It reads plans from its standard input, one
+//! frame each, with the socket on which the new sandbox will talk to the controller. When the
+//! controller ends, however it ends, the launcher kills every sandbox, removes their control
+//! groups and ends too.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use seccompiler::BpfProgram;
+
+use crate::cgroup;
+use crate::pid1;
+use crate::plan::Plan;
+use crate::seccomp;
+use crate::sys::{self, Forked};
+use crate::wire::{Decoder, Encoder, recv_frame, send_frame};
+
+/// The name under which this program is a launcher.
+const NAME: &str = "palestra-sandbox-launcher";
+
+/// Whether [`init`] ran in this process.
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Does the work of a launcher when this process was started as one, and never returns then;
+/// otherwise returns at once.
+///
+/// Must be the first thing that `main` does, while the process has one thread:
+///
+/// ```
+/// palestra_sandbox::init();
+/// ```
+///
+/// The tests of a library, which have no `main` of their own, call it from a function that
+/// runs before `main`, such as one marked `#[ctor::ctor]`.
+pub fn init() {
+    let mut args = std::env::args_os();
+    if args.next().is_some_and(|name| name == NAME) {
+        let parent = args.next().and_then(|pid| pid.to_str()?.parse().ok());
+        serve(parent);
+    }
+    INITIALISED.store(true, Ordering::Relaxed);
+}
+
+/// Whether the program can be run again as a launcher.
+pub(crate) fn is_initialised() -> bool {
+    INITIALISED.load(Ordering::Relaxed)
+}
+
+/// Starts a launcher. It dies with the calling *thread*, so that must be one that lasts.
+/// `groups` are the control groups that it removes at its end.
+pub(crate) fn spawn(groups: &[PathBuf]) -> io::Result<(Child, OwnedFd)> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let child = Command::new("/proc/self/exe")
+        .arg0(NAME)
+        .arg(std::process::id().to_string())
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // Not as arguments, which programs inside can read.
+    let mut out = Encoder::default();
+    out.list(groups.iter(), |out, path| {
+        out.os(path);
+    });
+    send_frame(&ours, &out.0, None)?;
+    Ok((child, ours))
+}
+
+/// The launcher's whole life.
+fn serve(parent: Option<i32>) -> ! {
+    let (mut children, mut groups) = (Children::default(), Vec::new());
+    let _ = run(parent, &mut children, &mut groups);
+    // If anything below hangs, this ends it, and with it every sandbox.
+    // SAFETY: the signal's disposition is the default.
+    unsafe { libc::alarm(10) };
+    children.kill();
+    for group in groups {
+        cgroup::sweep(&group);
+    }
+    std::process::exit(0)
+}
+
+fn run(parent: Option<i32>, children: &mut Children, groups: &mut Vec<PathBuf>) -> io::Result<()> {
+    // What a terminal sends to the controller's group is for the controller to act on.
+    let _ = rustix::process::setsid();
+    sys::close_from(3);
+    let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    // SAFETY: replaces standard input, which nothing here reads.
+    sys::check(unsafe { libc::dup2(null.as_raw_fd(), 0) }.into())?;
+    drop(null);
+    CONTROL.store(control.as_raw_fd(), Ordering::Relaxed);
+    own_signals();
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as u64)?;
+    // SAFETY: getppid cannot fail and touches no memory.
+    if parent != Some(unsafe { libc::getppid() }) {
+        return Ok(()); // The controller died before the line above.
+    }
+    if let Some((list, _)) = recv_frame(&control, 1 << 20, None)? {
+        *groups = Decoder(&list).list(Decoder::path)?;
+    }
+    let filter = seccomp::filter()?;
+    let ids = Ids::read();
+    while let Some((plan, socket)) = recv_frame(&control, 1 << 30, None)? {
+        let Some(socket) = socket else { continue };
+        let Ok(plan) = Plan::decode(&plan) else { continue };
+        if let Err((step, source)) = launch(&plan, &socket, &control, &filter, ids, children) {
+            let _ = report(&socket, step, &source);
+        }
+    }
+    Ok(())
+}
+
+/// The socket to the controller, for the signal handler.
+static CONTROL: AtomicI32 = AtomicI32::new(-1);
+
+/// Makes the next read of the controller's socket find its end: the controller is dead, even if
+/// another process has inherited its side.
+extern "C" fn hang_up(_: libc::c_int) {
+    // SAFETY: a system call, which signal handlers may make.
+    unsafe { libc::shutdown(CONTROL.load(Ordering::Relaxed), libc::SHUT_RDWR) };
+}
+
+/// The first processes of the sandboxes that live.
+#[derive(Debug, Default)]
+struct Children {
+    pidfds: Vec<OwnedFd>,
+    /// Look for dead ones when there are so many.
+    prune_at: usize,
+}
+
+impl Children {
+    fn add(&mut self, pidfd: OwnedFd) {
+        if self.pidfds.len() >= self.prune_at {
+            self.pidfds.retain(|fd| pidfd_send_signal(fd, None).is_ok());
+            self.prune_at = (2 * self.pidfds.len()).max(64);
+        }
+        self.pidfds.push(pidfd);
+    }
+
+    /// Kills them all, and returns when they are gone.
+    fn kill(&self) {
+        for pidfd in &self.pidfds {
+            let _ = pidfd_send_signal(pidfd, Some(libc::SIGKILL));
+        }
+        // With SIGCHLD ignored this waits for the last of them, and then fails.
+        // SAFETY: no status is asked for.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } >= 0
+            || io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+}
+
+/// Sends a signal, or only asks whether the process is there.
+fn pidfd_send_signal(pidfd: &OwnedFd, signal: Option<libc::c_int>) -> io::Result<()> {
+    // SAFETY: plain numbers, and no signal information.
+    sys::check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal.unwrap_or(0),
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Forgets how the caller treats signals: it is not for programs in sandboxes.
+fn own_signals() {
+    // SAFETY: a single-threaded process sets dispositions and its mask; `none` is a local set.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        let handler: extern "C" fn(libc::c_int) = hang_up;
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+        // Children are not waited for: the controller holds a descriptor of each, which tells.
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
+}
+
+/// Tells the controller that a sandbox could not be made.
+pub(crate) fn report(socket: impl AsFd, step: &str, source: &io::Error) -> io::Result<()> {
+    let errno = source.raw_os_error().unwrap_or(libc::EIO);
+    let mut out = Encoder::default();
+    out.u8(pid1::FAILED).bytes(step.as_bytes()).i32(errno);
+    send_frame(socket, &out.0, None)
+}
+
+/// How user and group ids inside relate to those outside.
+#[derive(Debug, Clone, Copy)]
+enum Ids {
+    /// Root here: so many ids from 0 on are the same inside.
+    Same(u32),
+    /// The only id inside is 0, which is this user.
+    Single,
+}
+
+impl Ids {
+    /// What this process may give out: as root, all the usual ids that it has itself.
+    fn read() -> Self {
+        // SAFETY: geteuid cannot fail and touches no memory.
+        if unsafe { libc::geteuid() } != 0 {
+            return Self::Single;
+        }
+        let count = |file: &str| -> Option<u32> {
+            let map = fs::read_to_string(file).ok()?;
+            let first = map.lines().find_map(|line| {
+                let mut fields = line.split_ascii_whitespace();
+                (fields.next()? == "0").then(|| fields.nth(1)?.parse::<u32>().ok())?
+            })?;
+            Some(first.min(1 << 16))
+        };
+        match (count("/proc/self/uid_map"), count("/proc/self/gid_map")) {
+            (Some(uids), Some(gids)) => Self::Same(uids.min(gids)),
+            _ => Self::Single,
+        }
+    }
+}
+
+/// Forks one sandbox.
+fn launch(
+    plan: &Plan,
+    socket: &OwnedFd,
+    control: &OwnedFd,
+    filter: &BpfProgram,
+    ids: Ids,
+    children: &mut Children,
+) -> Result<(), (&'static str, io::Error)> {
+    fn at<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> (&'static str, io::Error) {
+        move |error| (step, error.into())
+    }
+    let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(at("make a pipe"))?;
+    // SAFETY: getuid and getgid cannot fail and touch no memory.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
+    // SAFETY: the launcher has a single thread.
+    match unsafe { sys::fork_into(flags) }.map_err(at("make user and pid namespaces"))? {
+        Forked::Child => {
+            drop(go_write);
+            // The handler is the launcher's; a first process without one cannot be sent signals
+            // from inside.
+            // SAFETY: sets a disposition in a process of a single thread.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_DFL) };
+            // The launcher's own descriptors are not for the sandbox.
+            close_in_child(control.as_fd());
+            let mapping = matches!(ids, Ids::Single).then_some((uid, gid));
+            pid1::run(plan, socket.as_fd(), &go_read, mapping, filter)
+        }
+        Forked::Parent(pid, pidfd) => {
+            let go = prepare(plan, pid, ids);
+            // The descriptor goes first: whatever happens next, the controller can end it.
+            let told = send_frame(socket, &[pid1::STARTED], Some(pidfd.as_fd()));
+            children.add(pidfd);
+            told.map_err(at("tell of the new process"))?;
+            // Without the byte the child ends by itself.
+            go?;
+            rustix::io::write(&go_write, &[1]).map_err(at("let the new process go on"))?;
+            Ok(())
+        }
+    }
+}
+
+fn close_in_child(fd: BorrowedFd<'_>) {
+    // SAFETY: this process is a fork that never returns to the owner of the descriptor.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+/// What only the parent may do for the new process: its ids, when they are more than one, and its
+/// control groups.
+fn prepare(plan: &Plan, pid: i32, ids: Ids) -> Result<(), (&'static str, io::Error)> {
+    if let Ids::Same(count) = ids {
+        let map = format!("0 0 {count}\n");
+        for (file, step) in [("uid_map", "map user ids"), ("gid_map", "map group ids")] {
+            fs::write(format!("/proc/{pid}/{file}"), &map).map_err(|error| (step, error))?;
+        }
+    }
+    for file in &plan.cgroup_procs {
+        fs::write(file, pid.to_string()).map_err(|error| ("join a control group", error))?;
+    }
+    Ok(())
+}

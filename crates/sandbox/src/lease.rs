@@ -1,0 +1,92 @@
+//! Leases: a locked file in a directory says that its owner lives. The kernel drops the lock when
+//! the owner dies, however it dies.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+
+const FILE: &str = "lease";
+
+/// A lock on a file, held until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "open while the lock is held")] fs::File);
+
+fn lock_with(path: &Path, operation: FlockOperation) -> io::Result<Option<Lock>> {
+    // Opened for writing so that network file systems, which need that, lock it too.
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)?;
+    match crate::wire::retry(|| flock(&file, operation)) {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(io::Error::other(format!("lock {}: {error}", path.display()))),
+    }
+}
+
+impl Lock {
+    /// Waits for the lock.
+    pub(crate) fn wait(path: &Path) -> io::Result<Self> {
+        lock_with(path, FlockOperation::LockExclusive)?
+            .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// A directory that belongs to this process.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    pub(crate) dir: PathBuf,
+    _lock: Lock,
+}
+
+impl Leased {
+    /// Makes a directory below `parent` with a name of its own. The caller holds the lock that
+    /// [`sweep`]'s caller holds, so that nobody finds it before it is locked.
+    pub(crate) fn make(parent: &Path) -> io::Result<Self> {
+        let dir = parent.join(unique());
+        // What programs in sandboxes leave here is nobody else's to look at.
+        fs::create_dir(&dir)?;
+        fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))?;
+        let lock = Lock::wait(&dir.join(FILE))?;
+        Ok(Self { dir, _lock: lock })
+    }
+}
+
+/// Calls `abandoned` with each directory below `parent` whose owner is gone.
+pub(crate) fn sweep(parent: &Path, mut abandoned: impl FnMut(&Path)) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let dir = entry?.path();
+        // Where nobody can tell whether the owner lives, nothing is taken from it.
+        let lock = lock_with(&dir.join(FILE), FlockOperation::NonBlockingLockExclusive);
+        if lock.is_ok_and(|lock| lock.is_some()) {
+            abandoned(&dir);
+        }
+    }
+    Ok(())
+}
+
+/// A name that no other process of this machine has used.
+pub(crate) fn unique() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{}-{random:016x}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_directories_of_the_dead_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let (held, dropped) =
+            (Leased::make(root.path()).unwrap(), Leased::make(root.path()).unwrap());
+        let gone = dropped.dir.clone();
+        drop(dropped);
+        let mut found = Vec::new();
+        sweep(root.path(), |dir| found.push(dir.to_owned())).unwrap();
+        assert_eq!(found, [gone]);
+        assert!(held.dir.is_dir());
+    }
+}

@@ -1,0 +1,428 @@
+//! From a fresh process to the first one of a sandbox: namespaces, file systems, rights.
+//!
+//! Everything here runs between the launcher's fork and the first command. Host paths are opened
+//! before the root changes; paths inside are resolved beneath the new root (`openat2`), since the
+//! layers may hold symlinks made by earlier programs.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount,
+    mount_change, move_mount, open_tree, unmount,
+};
+use rustix::thread::UnshareFlags;
+use seccompiler::BpfProgram;
+
+use crate::plan::Plan;
+use crate::spec::Bind;
+use crate::{seccomp, sys};
+
+/// A step that failed, in words, and why.
+pub(crate) type Failure = (String, io::Error);
+
+/// Names the step that an error belongs to.
+pub(crate) trait At<T> {
+    fn at(self, step: &str) -> Result<T, Failure>;
+    fn at_path(self, step: &str, path: &Path) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
+    fn at(self, step: &str) -> Result<T, Failure> {
+        self.map_err(|error| (step.to_owned(), error.into()))
+    }
+
+    fn at_path(self, step: &str, path: &Path) -> Result<T, Failure> {
+        self.map_err(|error| (format!("{step} {}", path.display()), error.into()))
+    }
+}
+
+/// What the first process keeps for its work. None of it is passed on to commands.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The root, as programs see it.
+    pub(crate) root: OwnedFd,
+    /// The writable layer by itself, to be read only.
+    pub(crate) upper: OwnedFd,
+    /// Open files of a command; the first process itself may need more.
+    pub(crate) open_files: libc::rlimit,
+}
+
+/// Directories of the host's root that a program may need when they are not symlinks into `/usr`.
+pub(crate) const TOP: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr"];
+
+/// Parts of `/proc` that tell about the host or its kernel.
+const MASKED_FILES: [&str; 11] = [
+    "kcore",
+    "kallsyms",
+    "keys",
+    "key-users",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "sched_debug",
+    "timer_list",
+    "vmallocinfo",
+    "slabinfo",
+];
+
+/// The same, for directories.
+const MASKED_DIRS: [&str; 3] = ["acpi", "scsi", "asound"];
+
+/// Devices that programs get.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Capabilities that root inside keeps: those that the tests of ordinary programs expect of root.
+/// The rest is dropped for good. Numbers as in `linux/capability.h`: CHOWN, DAC_OVERRIDE, FOWNER,
+/// FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE, SYS_CHROOT.
+const KEPT_CAPABILITIES: [u32; 9] = [0, 1, 3, 4, 5, 6, 7, 10, 18];
+
+/// Opens directories and files of a mount by a path that stays inside it.
+pub(crate) fn inside(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+/// Makes the sandbox around this process.
+pub(crate) fn enter(plan: &Plan, mapping: Option<(u32, u32)>) -> Result<Place, Failure> {
+    if let Some((uid, gid)) = mapping {
+        fs::write("/proc/self/setgroups", "deny").at("give up setting groups")?;
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1\n")).at("map the user id")?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1\n")).at("map the group id")?;
+    } else {
+        // The caller's other groups are not for programs inside.
+        rustix::thread::set_thread_groups(&[]).at("leave the caller's groups")?;
+    }
+    // When memory runs out, the kernel looks among programs in sandboxes first, and there at the
+    // largest; commands inherit it.
+    fs::write("/proc/self/oom_score_adj", "500").at("offer itself to the kernel")?;
+    let mut spaces =
+        UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    if plan.own_network {
+        spaces |= UnshareFlags::NEWNET;
+    }
+    // SAFETY: the flags make namespaces; none of them divides what Rust's own objects rely on.
+    unsafe { rustix::thread::unshare_unsafe(spaces) }.at("make namespaces")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .at("make mounts private")?;
+    if plan.own_network {
+        loopback_up().at("start the loopback device")?;
+    }
+    rustix::system::sethostname(b"sandbox").at("set the host name")?;
+    let (root, upper) = overlay(plan)?;
+    let root = root.as_fd();
+    own_proc(root)?;
+    mask_proc(root)?;
+    own_dev(root, plan.tmp_bytes)?;
+    let tmp = filesystem("tmpfs", &[("mode", "1777"), ("size", &plan.tmp_bytes.to_string())])
+        .at("make /tmp")?;
+    attach(&tmp, root, Path::new("tmp"))?;
+    for bind in &plan.binds {
+        put_bind(root, bind)?;
+    }
+    change_root(root)?;
+    let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .at("open the new root")?;
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let most = plan.open_files.min(hard.unwrap_or(u64::MAX));
+    let open_files = libc::rlimit { rlim_cur: most, rlim_max: most };
+    Ok(Place { root, upper, open_files })
+}
+
+/// Lays the layers over each other, with a fresh writable one on top.
+fn overlay(plan: &Plan) -> Result<(OwnedFd, OwnedFd), Failure> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base = match plan.memory_layer {
+        Some(bytes) => {
+            let tmpfs = filesystem("tmpfs", &[("mode", "0755"), ("size", &bytes.to_string())])
+                .at("make the writable layer in memory")?;
+            let place = open(&plan.base, directory, Mode::empty()).at_path("open", &plan.base)?;
+            move_mount(
+                &tmpfs,
+                c"",
+                &place,
+                c"",
+                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+            )
+            .at("place the writable layer")?;
+            tmpfs
+        }
+        None => open(&plan.base, directory, Mode::empty()).at_path("open", &plan.base)?,
+    };
+    let make = |name: &str| -> Result<OwnedFd, Failure> {
+        mkdirat(&base, name, Mode::from_raw_mode(0o755)).at("make the writable layer")?;
+        openat(&base, name, directory, Mode::empty()).at("open the writable layer")
+    };
+    let (upper, work, root) = (make("upper")?, make("work")?, make("root")?);
+    let mut layers = Vec::new();
+    for layer in plan.layers.iter().rev() {
+        layers.push(open(layer, directory, Mode::empty()).at_path("open the layer", layer)?);
+    }
+    // By descriptor, since the option string has room for one page and no way to quote a colon.
+    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let lower = layers.iter().map(name).collect::<Vec<_>>().join(":");
+    let options = format!(
+        "lowerdir={lower},upperdir={},workdir={},userxattr,volatile,index=off",
+        name(&upper),
+        name(&work)
+    );
+    if options.len() >= 4096 {
+        return Err(("lay out the layers: there are too many".to_owned(), Errno::TOOBIG.into()));
+    }
+    let options = CString::new(options).at("lay out the layers")?;
+    mount("overlay", name(&root), "overlay", MountFlags::empty(), Some(options.as_c_str()))
+        .at("lay the layers over each other (overlay)")?;
+    let merged = openat(&base, "root", directory, Mode::empty()).at("open the new root")?;
+    let upper =
+        openat(&base, "upper", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .at("open the writable layer")?;
+    Ok((merged, upper))
+}
+
+/// A file system of its own kind, mounted nowhere yet.
+fn filesystem(kind: &str, options: &[(&str, &str)]) -> rustix::io::Result<OwnedFd> {
+    filesystem_with(
+        kind,
+        options,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+    )
+}
+
+fn filesystem_with(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        fsconfig_set_string(&context, *key, *value)?;
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Mounts a detached tree on a path beneath `root`.
+fn attach(tree: &OwnedFd, root: BorrowedFd<'_>, target: &Path) -> Result<(), Failure> {
+    let place = inside(root, target).at_path("find the mount point", target)?;
+    attach_to(tree, &place).at_path("mount on", target)
+}
+
+fn attach_to(tree: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, c"", place, c"", flags)
+}
+
+/// A detached copy of a mount tree of the host.
+fn clone_tree(at: impl AsFd, path: &Path, writable: bool) -> Result<OwnedFd, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(at, path, flags).at_path("bind", path)?;
+    if writable { sys::make_nosuid(&tree) } else { sys::make_read_only(&tree) }
+        .at_path("restrict the bind of", path)?;
+    Ok(tree)
+}
+
+/// Mounts `/proc`, read-only: the kernel takes user 0 of the host for the owner of many files
+/// there, and that is who programs inside are when palestra runs as root.
+fn own_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let proc = filesystem_with("proc", &[], attributes)
+        .at("mount /proc (does the host hide parts of its own?)")?;
+    attach(&proc, root, Path::new("proc"))
+}
+
+/// Hides what nobody inside should read.
+fn mask_proc(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let proc = inside(root, Path::new("proc")).at("open /proc")?;
+    let find = |name: &str| openat(&proc, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    for name in MASKED_FILES {
+        if let Ok(place) = find(name) {
+            attach_to(&device("null")?, &place).at("mask part of /proc")?;
+        }
+    }
+    for name in MASKED_DIRS {
+        if let Ok(place) = find(name) {
+            let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+            let empty = filesystem_with("tmpfs", &[("size", "4k"), ("mode", "0555")], read_only)
+                .at("make an empty directory")?;
+            attach_to(&empty, &place).at("mask part of /proc")?;
+        }
+    }
+    Ok(())
+}
+
+/// A detached mount of one of the host's devices. Read-only does not keep anybody from writing to
+/// the device; it keeps user 0 from changing the mode of the host's node.
+fn device(name: &str) -> Result<OwnedFd, Failure> {
+    clone_tree(CWD, &PathBuf::from("/dev").join(name), false)
+}
+
+/// A `/dev` with a handful of the host's devices.
+fn own_dev(root: BorrowedFd<'_>, shm_bytes: u64) -> Result<(), Failure> {
+    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let dev =
+        filesystem_with("tmpfs", &[("mode", "0755"), ("size", "64k")], quiet).at("make /dev")?;
+    let mode = Mode::from_raw_mode(0o755);
+    for name in ["pts", "shm", "mqueue"] {
+        mkdirat(&dev, name, mode).at("fill /dev")?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlinkat(target, &dev, name).at("fill /dev")?;
+    }
+    for name in DEVICES {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        openat(&dev, name, flags, Mode::from_raw_mode(0o666)).at("fill /dev")?;
+    }
+    attach(&dev, root, Path::new("dev"))?;
+    let find = |name: &str| {
+        openat(&dev, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .at("open part of /dev")
+    };
+    for name in DEVICES {
+        attach_to(&device(name)?, &find(name)?).at("mount a device")?;
+    }
+    let pts = filesystem_with("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], quiet)
+        .at("make /dev/pts")?;
+    attach_to(&pts, &find("pts")?).at("mount on /dev/pts")?;
+    let shm = filesystem("tmpfs", &[("mode", "1777"), ("size", &shm_bytes.to_string())])
+        .at("make /dev/shm")?;
+    attach_to(&shm, &find("shm")?).at("mount on /dev/shm")
+}
+
+/// Shows a file or a directory of the host.
+fn put_bind(root: BorrowedFd<'_>, bind: &Bind) -> Result<(), Failure> {
+    let tree = clone_tree(CWD, &bind.source, bind.writable)?;
+    let place = match inside(root, &bind.target) {
+        // Mount points stand in a layer of their own, except where a file system in memory
+        // hides that layer.
+        Err(Errno::NOENT) => {
+            let directory = fs::metadata(&bind.source).at_path("look at", &bind.source)?.is_dir();
+            make_mount_point(root, &bind.target, directory)
+        }
+        other => other,
+    }
+    .at_path("find the mount point", &bind.target)?;
+    attach_to(&tree, &place).at_path("mount on", &bind.target)
+}
+
+/// Makes a mount point in `/tmp` or `/dev`.
+fn make_mount_point(
+    root: BorrowedFd<'_>,
+    target: &Path,
+    directory: bool,
+) -> rustix::io::Result<OwnedFd> {
+    if !target.starts_with("/tmp") && !target.starts_with("/dev") {
+        return Err(Errno::NOENT);
+    }
+    let parent = target.parent().ok_or(Errno::INVAL)?;
+    let name = target.file_name().ok_or(Errno::INVAL)?;
+    let parent = match inside(root, parent) {
+        Err(Errno::NOENT) => make_mount_point(root, parent, true)?,
+        other => other?,
+    };
+    if directory {
+        mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+    } else {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
+    }
+    openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Makes `root` the root and lets go of the old one.
+fn change_root(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    rustix::process::fchdir(root).at("enter the new root")?;
+    rustix::process::pivot_root(".", ".").at("change the root")?;
+    unmount(".", UnmountFlags::DETACH).at("let go of the old root")?;
+    rustix::process::chdir("/").at("enter the new root")
+}
+
+/// Starts the loopback device of a new network namespace.
+fn loopback_up() -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: an all-zero `ifreq` is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    sys::check(result.into()).map(drop)
+}
+
+/// Gives up every right that programs inside should not have. The last step of the setup.
+pub(crate) fn restrict(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let bound = |resource, soft: u64| {
+        let hard = getrlimit(resource).maximum.map_or(soft, |hard| hard.min(soft));
+        setrlimit(resource, Rlimit { current: Some(hard), maximum: Some(hard) })
+    };
+    bound(Resource::Core, 0).at("limit core files")?;
+    if let Some(processes) = plan.processes {
+        bound(Resource::Nproc, processes).at("limit processes")?;
+    }
+    let stack = getrlimit(Resource::Stack).maximum;
+    let current = Some(stack.map_or(8 << 20, |hard| hard.min(8 << 20)));
+    setrlimit(Resource::Stack, Rlimit { current, maximum: stack }).at("limit the stack")?;
+    drop_capabilities().at("drop capabilities")?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at("forbid new privileges")?;
+    seccomp::install(filter).at("install the system call filter")?;
+    // Without this, programs could read the descriptors and the memory of the first process.
+    sys::prctl(libc::PR_SET_DUMPABLE, 0).at("close the first process to others")
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    let mut kept = 0u64;
+    for capability in 0..64u32 {
+        if KEPT_CAPABILITIES.contains(&capability) {
+            kept |= 1 << capability;
+        } else if sys::prctl(libc::PR_CAPBSET_DROP, capability.into()).is_err() {
+            break; // Past the last one that this kernel knows.
+        }
+    }
+    let kept = rustix::thread::CapabilitySet::from_bits_retain(kept);
+    let sets = rustix::thread::CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: rustix::thread::CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, sets)?;
+    Ok(())
+}
+
+/// A path as the kernel wants it.
+pub(crate) fn c_string(bytes: impl AsRef<[u8]>) -> io::Result<CString> {
+    CString::new(bytes.as_ref()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// As [`c_string`], for a path.
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    c_string(path.as_os_str().as_bytes())
+}

@@ -1,0 +1,229 @@
+//! A content-addressed store of layers.
+//!
+//! ```text
+//! cas/data/ab/<hash>[.<mode>]   each regular file, once per content and mode
+//! cas/keys/ab/<hash of key>     symlinks: what a caller's key leads to
+//! layers/<name>/                finished layers, whose files are hard links into cas/data
+//! locks/<name>                  who builds a layer holds its lock
+//! staging/<unique>/             what is being made, with a lease
+//! ```
+//!
+//! Files in the store are never written to again: overlayfs copies a file up before it changes.
+
+mod adopt;
+mod builder;
+mod cas;
+
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::error::{Result, SandboxError};
+use crate::exec::Frozen;
+use crate::lease::{self, Leased, Lock};
+use crate::times;
+use crate::trash;
+use cas::Cas;
+
+pub use builder::LayerBuilder;
+
+/// How deep the directories of a layer may nest.
+const DEPTH: usize = 512;
+
+/// Layers on disk, with each file once per content.
+///
+/// May be shared between threads; several processes may have the same store open.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    cas: Cas,
+}
+
+/// A tree that is being made, removed unless it is finished.
+#[derive(Debug)]
+struct Staging {
+    leased: Leased,
+}
+
+impl Staging {
+    fn tree(&self) -> PathBuf {
+        self.leased.dir.join("tree")
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // What cannot be removed is found by the next sweep.
+        let _ = trash::remove(&self.leased.dir);
+    }
+}
+
+impl Store {
+    /// Opens the store in this directory; makes it if absent.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let fail = || SandboxError::io("open the store");
+        let root = root.into();
+        fs::create_dir_all(&root).map_err(fail())?;
+        let root = fs::canonicalize(root).map_err(fail())?;
+        for name in ["layers", "locks", "staging"] {
+            fs::create_dir_all(root.join(name)).map_err(fail())?;
+        }
+        let cas = Cas::open(root.join("cas")).map_err(fail())?;
+        Ok(Self { root, cas })
+    }
+
+    /// The directory of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of a finished layer.
+    pub fn layer(&self, name: &str) -> Option<PathBuf> {
+        check_name(name).ok()?;
+        let path = self.root.join("layers").join(name);
+        path.is_dir().then_some(path)
+    }
+
+    /// The directory of the layer `name`, made by `build` if it is not there yet. Of several
+    /// callers at once, in this process or in others, one builds and the rest wait. Nothing is
+    /// left of a build that fails.
+    ///
+    /// # Errors
+    /// Those of `build`, and of the store as `E::from`.
+    pub fn build_layer<E: From<SandboxError>>(
+        &self,
+        name: &str,
+        build: impl FnOnce(&mut LayerBuilder<'_>) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        check_name(name)?;
+        if let Some(path) = self.layer(name) {
+            return Ok(path);
+        }
+        let _lock = self.lock(name)?;
+        if let Some(path) = self.layer(name) {
+            return Ok(path);
+        }
+        let staging = self.stage()?;
+        let mut builder = LayerBuilder::new(&self.cas, staging.tree(), staging.leased.dir.clone());
+        build(&mut builder)?;
+        let written = builder.finish()?;
+        Ok(self.publish(&staging, name, written)?)
+    }
+
+    /// Takes over what a sandbox changed as the layer `name`: only below the absolute paths
+    /// `keep`, or all of it when there are none. Deletions are kept too. Returns the layer that is
+    /// there already, and removes `frozen`, when the name is taken.
+    ///
+    /// Regular files are shared with every equal one in the store, so they lose extended
+    /// attributes and get the modification time of their content. Sockets, fifos and devices are
+    /// left out. To keep byte code valid, see [`crate::Sandbox::normalise_times`].
+    pub fn adopt(&self, name: &str, frozen: Frozen, keep: &[&str]) -> Result<PathBuf> {
+        check_name(name)?;
+        let _lock = self.lock(name)?;
+        if let Some(path) = self.layer(name) {
+            return Ok(path);
+        }
+        let staging = self.stage()?;
+        let written =
+            adopt::adopt(&self.cas, &frozen.path(), &staging.tree(), &staging.leased.dir, keep)
+                .map_err(SandboxError::io(format!(
+                    "take over a sandbox's changes as layer {name}"
+                )))?;
+        self.publish(&staging, name, written)
+    }
+
+    /// Bytes on disk of these layers together, counting every file and directory once however
+    /// many of the layers share it. Layers that are not there count nothing.
+    pub fn usage(&self, names: &[&str]) -> Result<u64> {
+        let mut seen = HashSet::new();
+        let mut bytes = 0;
+        for layer in names.iter().filter_map(|name| self.layer(name)) {
+            add_usage(&layer, &mut seen, &mut bytes)
+                .map_err(SandboxError::io("measure a layer"))?;
+        }
+        Ok(bytes)
+    }
+
+    /// Removes what killed processes left unfinished.
+    pub fn sweep(&self) -> Result<()> {
+        let fail = || SandboxError::io("sweep the store");
+        let _lock = self.staging_lock().map_err(fail())?;
+        let mut failed = None;
+        lease::sweep(&self.root.join("staging"), |dir| {
+            if let Err(error) = trash::remove(dir) {
+                failed = Some(error);
+            }
+        })
+        .map_err(fail())?;
+        failed.map_or(Ok(()), |error| Err(fail()(error)))
+    }
+
+    fn lock(&self, name: &str) -> Result<Lock> {
+        Lock::wait(&self.root.join("locks").join(name)).map_err(SandboxError::io("lock a layer"))
+    }
+
+    fn staging_lock(&self) -> io::Result<Lock> {
+        Lock::wait(&self.root.join("staging.lock"))
+    }
+
+    fn stage(&self) -> Result<Staging> {
+        let fail = || SandboxError::io("start a layer");
+        let leased = {
+            let _lock = self.staging_lock().map_err(fail())?;
+            Leased::make(&self.root.join("staging")).map_err(fail())?
+        };
+        let staging = Staging { leased };
+        fs::create_dir(staging.tree()).map_err(fail())?;
+        set_mode(&staging.tree(), 0o755).map_err(fail())?;
+        Ok(staging)
+    }
+
+    /// Gives a finished tree its name.
+    fn publish(&self, staging: &Staging, name: &str, written: bool) -> Result<PathBuf> {
+        let fail = || SandboxError::io(format!("finish layer {name}"));
+        times::set_base(&staging.tree()).map_err(fail())?;
+        if written {
+            // A name must never stand for files that a crash of the host then truncates.
+            let root = fs::File::open(&self.root).map_err(fail())?;
+            rustix::fs::syncfs(&root).map_err(|error| fail()(error.into()))?;
+        }
+        let finished = self.root.join("layers").join(name);
+        fs::rename(staging.tree(), &finished).map_err(fail())?;
+        Ok(finished)
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=200).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(SandboxError::InvalidName(name.to_owned()))
+    }
+}
+
+fn add_usage(path: &Path, seen: &mut HashSet<(u64, u64)>, bytes: &mut u64) -> io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if seen.insert((meta.dev(), meta.ino())) {
+        *bytes += meta.blocks() * 512;
+    }
+    if meta.is_dir() {
+        for entry in fs::read_dir(path)? {
+            add_usage(&entry?.path(), seen, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+/// An error of a system call, with the path.
+fn named(error: rustix::io::Errno, what: &str, path: &Path) -> io::Error {
+    let error = io::Error::from(error);
+    io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
+}

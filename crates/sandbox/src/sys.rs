@@ -1,0 +1,100 @@
+//! System calls that rustix does not wrap.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Turns a system call's -1 into an error.
+pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The two sides of a fork.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    /// In the new process.
+    Child,
+    /// In the old one: the new one's id in our namespace, and a handle on it.
+    Parent(i32, OwnedFd),
+}
+
+/// Forks with new namespaces (`flags` of `clone`).
+///
+/// # Safety
+/// The process must have a single thread, since the child goes on with a copy of its memory.
+pub(crate) unsafe fn fork_into(flags: libc::c_int) -> io::Result<Forked> {
+    #[repr(C, align(8))]
+    #[derive(Default)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+    }
+    let mut pidfd: libc::c_int = -1;
+    let mut args = CloneArgs {
+        flags: flags as u64 | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: without CLONE_VM the child has its own memory, and by the caller's promise no
+    // other thread held a lock; `args` and `pidfd` outlive the call.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel has just opened it for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Forked::Parent(pid as i32, pidfd))
+}
+
+/// Makes a detached or attached mount tree read-only, with all mounts below it.
+pub(crate) fn make_read_only(tree: impl AsFd) -> io::Result<()> {
+    set_mount_attributes(tree.as_fd(), 0x1 | 0x2, 0)
+}
+
+/// Forbids set-user-id programs on a mount tree.
+pub(crate) fn make_nosuid(tree: impl AsFd) -> io::Result<()> {
+    set_mount_attributes(tree.as_fd(), 0x2, 0)
+}
+
+fn set_mount_attributes(tree: BorrowedFd<'_>, set: u64, clear: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns: u64,
+    }
+    let attr = MountAttr { set, clear, propagation: 0, userns: 0 };
+    // SAFETY: the path is a NUL-terminated string, and `attr` has the size that is passed.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// `prctl` with integer arguments.
+pub(crate) fn prctl(option: libc::c_int, argument: u64) -> io::Result<()> {
+    // SAFETY: only used with options whose arguments are integers.
+    check(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into())?;
+    Ok(())
+}
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: u32) {
+    // SAFETY: the callers hold no owned descriptor in that range at this point.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}

@@ -1,0 +1,15 @@
+//! Sandboxes on this machine: real namespaces, real overlays, real programs.
+//!
+//! As root, everything runs a second time as an ordinary user.
+
+mod common;
+mod isolation;
+mod layers;
+mod lifetime;
+mod running;
+
+/// Stands for the first line of a program's `main`.
+#[ctor::ctor]
+fn init() {
+    palestra_sandbox::init();
+}
