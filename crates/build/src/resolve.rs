@@ -1,0 +1,397 @@
+//! Choosing and getting packages. Only code of packages can run here, never the repository's:
+//! this phase has the network and the shared cache, and no tree. A package that must be built can
+//! touch the cache and the environment; that is as far as packages of the index are trusted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use fs_err as fs;
+use palestra_core::environment::ENV_DIR;
+use palestra_core::{Environment, EnvironmentId, Hash, disk};
+use palestra_sandbox::{
+    Bind, Exec, ExecResult, FileOp, Limits, Network, Sandbox, SandboxSpec, Writable,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::builder::{Builder, Step};
+use crate::dates;
+use crate::interpreters::Interpreter;
+use crate::recipe::Recipe;
+use crate::requirement;
+use crate::uv::Uv;
+
+/// Where uv stands inside.
+pub(crate) const UV_DIR: &str = "/opt/uv";
+/// Where uv's cache stands inside.
+const CACHE: &str = "/opt/cache";
+/// Where lists of requirements are written inside.
+const WORK: &str = "/opt/work";
+/// Raised when the same inputs are resolved in another way.
+const FORM: &str = "1";
+/// uv's configuration inside.
+const CONFIG: &str = "/opt/work/uv.toml";
+
+/// Takes byte code over from an earlier environment.
+const BYTE_CODE: &str = include_str!("../data/byte_code.py");
+
+/// Where an earlier environment stands inside.
+const PRIOR: &str = "/opt/prior";
+
+/// What is odd about the public index.
+#[derive(Debug, Default, Deserialize)]
+struct Oddities {
+    at_least_as_of: BTreeMap<String, String>,
+}
+
+static ODDITIES: LazyLock<Oddities> =
+    LazyLock::new(|| toml::from_str(include_str!("../data/index.toml")).unwrap_or_default());
+
+type Failure = (Step, String);
+
+/// A resolved environment whose packages are in a layer.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    pub(crate) id: EnvironmentId,
+    pub(crate) lock: String,
+    pub(crate) exclude_newer: String,
+    pub(crate) layer: PathBuf,
+}
+
+/// A lock on disk, by the hash of what it was resolved from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    lock: String,
+    exclude_newer: String,
+}
+
+/// The interpreter at its own path, and uv.
+pub(crate) fn binds(uv: &Uv, interpreter: &Interpreter) -> Vec<Bind> {
+    let mut binds = vec![Bind {
+        source: uv.path.clone(),
+        target: PathBuf::from(UV_DIR).join("uv"),
+        writable: false,
+    }];
+    if let Some(prefix) = &interpreter.prefix {
+        binds.push(Bind { source: prefix.clone(), target: prefix.clone(), writable: false });
+    }
+    binds
+}
+
+/// Finds or makes the lock of a recipe, and the layer of its packages.
+pub(crate) fn lock_and_sync(
+    builder: &Builder,
+    recipe: &Recipe,
+    interpreter: &Interpreter,
+    log: &mut String,
+) -> Result<Locked, Failure> {
+    let key = Hash::of_parts([
+        FORM.to_owned(),
+        builder.options.index.config(),
+        interpreter.full(),
+        recipe.exclude_newer.clone(),
+        recipe.all_requirements().join("\n"),
+        recipe.constraints.join("\n"),
+    ]);
+    let path = builder.options.state.join("locks").join(format!("{}.json", key.short()));
+    builder.flight.alone(key.as_str(), || {
+        let mut sandbox = None;
+        let known = fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok());
+        let remembered: Remembered = match known {
+            Some(known) => known,
+            None => {
+                let place = sandbox.insert(place(builder, interpreter)?);
+                let resolved = compile(place, recipe, interpreter, log)?;
+                disk::write_json(&path, &resolved).map_err(machine)?;
+                resolved
+            }
+        };
+        let id = Environment::identify(&recipe.python.to_string(), &remembered.lock);
+        let layer =
+            packages(builder, &recipe.constraints, interpreter, &id, &remembered, sandbox, log)?;
+        let Remembered { lock, exclude_newer } = remembered;
+        Ok(Locked { id, lock, exclude_newer, layer })
+    })
+}
+
+fn machine(error: impl std::fmt::Display) -> Failure {
+    (Step::Machine, error.to_string())
+}
+
+/// A sandbox with uv, the interpreter, the cache and the network.
+fn place(builder: &Builder, interpreter: &Interpreter) -> Result<Sandbox, Failure> {
+    let options = &builder.options;
+    let cache = options.state.join("uv-cache");
+    fs::create_dir_all(&cache).map_err(machine)?;
+    let mut all = binds(&options.uv, interpreter);
+    all.push(Bind { source: cache, target: PathBuf::from(CACHE), writable: true });
+    all.extend(options.index.binds());
+    if let Some(prior) = prior(builder, interpreter) {
+        all.push(Bind { source: prior, target: PathBuf::from(PRIOR), writable: false });
+    }
+    let mut env: Vec<(&str, &str)> = options.index.variables().collect();
+    let path = format!("{UV_DIR}:{ENV_DIR}/bin:/usr/local/bin:/usr/bin:/bin");
+    env.extend([
+        ("PATH", path.as_str()),
+        ("HOME", "/tmp"),
+        ("LANG", "C.UTF-8"),
+        ("UV_CACHE_DIR", CACHE),
+        ("UV_CONFIG_FILE", CONFIG),
+        ("UV_PYTHON_DOWNLOADS", "never"),
+        ("UV_LINK_MODE", "copy"),
+        ("UV_NO_PROGRESS", "1"),
+        ("VIRTUAL_ENV", ENV_DIR),
+    ]);
+    let spec = SandboxSpec {
+        layers: Vec::new(),
+        binds: all,
+        network: Network::Host,
+        writable: Writable::Disk,
+        limits: Limits { memory: 8 << 30, ..Limits::default() },
+        env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+    };
+    let sandbox = options.host.create(&spec).map_err(machine)?;
+    let config = FileOp::Write {
+        path: PathBuf::from(CONFIG),
+        mode: 0o644,
+        bytes: options.index.config().into_bytes(),
+    };
+    sandbox.apply(&[config]).map_err(machine)?;
+    Ok(sandbox)
+}
+
+/// The packages' directory of the environment made last with this interpreter.
+fn prior(builder: &Builder, interpreter: &Interpreter) -> Option<PathBuf> {
+    let name = fs::read_to_string(prior_file(builder, interpreter)).ok()?;
+    let layer = builder.options.store.layer(name.trim())?;
+    Some(layer.join(ENV_DIR.trim_start_matches('/'))).filter(|p| p.is_dir())
+}
+
+fn prior_file(builder: &Builder, interpreter: &Interpreter) -> PathBuf {
+    builder.options.state.join("prior").join(executable_hash(interpreter))
+}
+
+fn executable_hash(interpreter: &Interpreter) -> String {
+    let executable = interpreter.executable.display().to_string();
+    Hash::of(executable.as_bytes()).short()[..8].to_owned()
+}
+
+/// Runs `uv pip compile`, as of the recipe's day, then as of later ones.
+fn compile(
+    sandbox: &Sandbox,
+    recipe: &Recipe,
+    interpreter: &Interpreter,
+    log: &mut String,
+) -> Result<Remembered, Failure> {
+    let ops = [
+        write("requirements.in", &recipe.all_requirements()),
+        write("constraints.txt", &recipe.constraints),
+    ];
+    sandbox.apply(&ops).map_err(machine)?;
+    let first = dates::days(&recipe.exclude_newer).unwrap_or_default();
+    // What a commit needs may have come out between the start of its quarter and its day.
+    for day in [first, dates::next_quarter(first)] {
+        let exclude_newer = dates::midnight(day);
+        let mut argv = words("uv pip compile --no-header --no-annotate --quiet");
+        argv.extend(as_of(&exclude_newer));
+        argv.extend(["--python".to_owned(), interpreter.executable.display().to_string()]);
+        argv.extend(words("-c constraints.txt -b constraints.txt requirements.in"));
+        let result = run(sandbox, argv, WORK)?;
+        if result.outcome.success() {
+            let lock = tidy_lock(&result.stdout.text());
+            return Ok(Remembered { lock, exclude_newer });
+        }
+        let said = result.stderr.text();
+        // A source elsewhere that is out of reach is the recipe's trouble, not the machine's.
+        if !names_a_source(&said, recipe) {
+            machine_trouble(&said)?;
+        }
+        log.push_str(&format!("resolving as of {exclude_newer}:\n{said}\n"));
+        if !said.contains("No solution found") {
+            break;
+        }
+    }
+    Err((Step::Resolve, String::new()))
+}
+
+/// Whether uv speaks of a requirement that comes from an address of its own.
+fn names_a_source(said: &str, recipe: &Recipe) -> bool {
+    recipe.all_requirements().iter().any(|line| {
+        let url = requirement::parse(line).and_then(|r| r.url);
+        let address = url.and_then(|u| u.split_once("://")).map(|(_, address)| address);
+        let host = address.and_then(|a| a.split('/').next());
+        host.is_some_and(|host| !host.is_empty() && said.contains(host))
+    })
+}
+
+/// Fails if uv says that it could not talk to the package index, or could not write: that is the
+/// machine's trouble, and no property of a commit.
+fn machine_trouble(said: &str) -> Result<(), Failure> {
+    const NETWORK: &[&str] = &[
+        "error sending request",
+        "dns error",
+        "tcp connect error",
+        "client error (Connect)",
+        "Connection refused",
+        "Connection reset",
+        "Network is unreachable",
+        "operation timed out",
+        "Request failed after",
+        "invalid peer certificate",
+    ];
+    const DISK: &[&str] = &["No space left on device", "Disk quota exceeded", "os error 28"];
+    let line_with = |signs: &[&str]| {
+        let found = said.lines().find(|line| signs.iter().any(|sign| line.contains(sign)))?;
+        Some(found.trim().trim_start_matches("cause: ").trim_start_matches("error: ").to_owned())
+    };
+    if let Some(line) = line_with(NETWORK) {
+        return Err(machine(format!(
+            "the package index cannot be reached: {line}; check the network, a proxy, or UV_DEFAULT_INDEX"
+        )));
+    }
+    match line_with(DISK) {
+        Some(line) => Err(machine(format!("the disk is full: {line}; make room and run again"))),
+        None => Ok(()),
+    }
+}
+
+/// A list of requirements, to be written for uv.
+fn write(name: &str, lines: &[String]) -> FileOp {
+    FileOp::Write {
+        path: PathBuf::from(WORK).join(name),
+        mode: 0o644,
+        bytes: (lines.join("\n") + "\n").into_bytes(),
+    }
+}
+
+/// Options that take packages as of a time.
+fn as_of(exclude_newer: &str) -> Vec<String> {
+    let mut argv = vec!["--exclude-newer".to_owned(), exclude_newer.to_owned()];
+    for (name, time) in &ODDITIES.at_least_as_of {
+        // Both are midnight UTC in the same form, so their order is that of the texts.
+        if exclude_newer < time.as_str() {
+            argv.extend(["--exclude-newer-package".to_owned(), format!("{name}={time}")]);
+        }
+    }
+    argv
+}
+
+/// The pins alone, sorted.
+fn tidy_lock(text: &str) -> String {
+    let mut lines: Vec<&str> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|l| !l.is_empty() && !l.starts_with('#') && !l.starts_with("--"))
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines.iter().map(|l| format!("{l}\n")).collect()
+}
+
+/// The layer of an environment whose lock is known.
+pub(crate) fn sync_lock(
+    builder: &Builder,
+    environment: &Environment,
+    interpreter: &Interpreter,
+    log: &mut String,
+) -> Result<PathBuf, Failure> {
+    let locked = Remembered {
+        lock: environment.lock.clone(),
+        exclude_newer: environment.exclude_newer.clone(),
+    };
+    let id = Environment::identify(&environment.python, &environment.lock);
+    packages(builder, &[], interpreter, &id, &locked, None, log)
+}
+
+/// The layer that holds the environment with its packages.
+fn packages(
+    builder: &Builder,
+    constraints: &[String],
+    interpreter: &Interpreter,
+    id: &EnvironmentId,
+    locked: &Remembered,
+    sandbox: Option<Sandbox>,
+    log: &mut String,
+) -> Result<PathBuf, Failure> {
+    // The environment names its interpreter by path, so the same lock has one layer for each.
+    let executable = interpreter.executable.display().to_string();
+    let name = format!("env-{id}-{}", executable_hash(interpreter));
+    builder.flight.alone(&name, || {
+        if let Some(layer) = builder.options.store.layer(&name) {
+            return Ok(layer);
+        }
+        let sandbox = match sandbox {
+            Some(sandbox) => sandbox,
+            None => place(builder, interpreter)?,
+        };
+        let locked_lines: Vec<String> = locked.lock.lines().map(str::to_owned).collect();
+        let ops =
+            [write("requirements.lock", &locked_lines), write("constraints.txt", constraints)];
+        sandbox.apply(&ops).map_err(machine)?;
+        let mut venv = words("uv venv --quiet --no-project --python");
+        venv.extend([executable.clone(), ENV_DIR.to_owned()]);
+        step(&sandbox, venv, log)?;
+        let mut sync = words("uv pip sync --quiet");
+        sync.extend(as_of(&locked.exclude_newer));
+        sync.extend(["--python".to_owned(), format!("{ENV_DIR}/bin/python")]);
+        sync.extend(words("-b constraints.txt --allow-empty-requirements requirements.lock"));
+        step(&sandbox, sync, log)?;
+        sandbox.normalise_times(&[ENV_DIR.as_ref()]).map_err(machine)?;
+        let mut reuse = vec![format!("{ENV_DIR}/bin/python")];
+        reuse.extend(["-I", "-S", "-c", BYTE_CODE, ENV_DIR, PRIOR].map(str::to_owned));
+        run(&sandbox, reuse, WORK)?;
+        // Files that are not for this Python do not compile; nothing imports them either.
+        let mut compile = vec![format!("{ENV_DIR}/bin/python")];
+        compile.extend(words("-I -S -m compileall -q -q -j 2"));
+        compile.push(format!("{ENV_DIR}/lib"));
+        run(&sandbox, compile, WORK)?;
+        let frozen = sandbox.freeze().map_err(machine)?;
+        let layer = builder.options.store.adopt(&name, frozen, &[ENV_DIR]).map_err(machine)?;
+        let file = prior_file(builder, interpreter);
+        disk::write_atomic(&file, name.as_bytes()).map_err(machine)?;
+        Ok(layer)
+    })
+}
+
+fn step(sandbox: &Sandbox, argv: Vec<String>, log: &mut String) -> Result<(), Failure> {
+    let shown = argv.join(" ");
+    let result = run(sandbox, argv, WORK)?;
+    if result.outcome.success() {
+        return Ok(());
+    }
+    let (out, err) = (result.stdout.text(), result.stderr.text());
+    machine_trouble(&err)?;
+    log.push_str(&format!("{shown}: {:?}\n{out}{err}\n", result.outcome));
+    Err((Step::Sync, String::new()))
+}
+
+/// Runs a command inside, for ten minutes at most.
+pub(crate) fn run(sandbox: &Sandbox, argv: Vec<String>, cwd: &str) -> Result<ExecResult, Failure> {
+    let exec = Exec::new(argv).cwd(cwd).timeout(Duration::from_secs(600));
+    sandbox.exec(&exec).map_err(machine)
+}
+
+pub(crate) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_packages_are_taken_later() {
+        let odd: Oddities = toml::from_str(include_str!("../data/index.toml")).unwrap();
+        assert_eq!(odd.at_least_as_of.len(), 4);
+        let argv = as_of("2022-01-01T00:00:00Z");
+        assert_eq!(argv[2..], ["--exclude-newer-package", "atomicwrites=2022-07-10T00:00:00Z"]);
+        assert_eq!(as_of("2023-01-01T00:00:00Z").len(), 2);
+    }
+
+    #[test]
+    fn locks_are_pins_alone() {
+        let text = "# header\nb==2\n--index-url https://x\na==1 ; python_version < '3'\nb==2\n\n";
+        assert_eq!(tidy_lock(text), "a==1 ; python_version < '3'\nb==2\n");
+    }
+}
