@@ -175,29 +175,37 @@ pub fn gate(
     first_gold: Option<TestRun>,
 ) -> Result<GateOutcome, GradeError> {
     let with_fix: Vec<FileOp> = input.gold_ops.iter().chain(input.test_ops).cloned().collect();
-    let run = |changes: &[FileOp]| {
-        run_tests(host, input.spec, input.environment, changes, input.test_paths, input.limits)
+    let run = |changes: &[FileOp], limits: &RunLimits| {
+        run_tests(host, input.spec, input.environment, changes, input.test_paths, limits)
     };
     let mut runs = Runs { gold: Vec::new(), base: Vec::new() };
     let first = match first_gold {
         Some(run) => run,
-        None => run(&with_fix)?,
+        None => run(&with_fix, input.limits)?,
     };
     let hopeless = hopeless(&first);
     runs.gold.push(first);
     if let Some(reject) = hopeless {
         return Ok(runs.end(Err(reject)));
     }
-    runs.base.push(run(input.test_ops)?);
+    let base_limits = without_fix(input.limits, runs.gold[0].seconds);
+    runs.base.push(run(input.test_ops, &base_limits)?);
     if let Err(reject) = runs.decide(input.test_paths) {
         return Ok(runs.end(Err(reject)));
     }
     for _ in 1..input.runs.max(1) {
-        runs.gold.push(run(&with_fix)?);
-        runs.base.push(run(input.test_ops)?);
+        runs.gold.push(run(&with_fix, input.limits)?);
+        runs.base.push(run(input.test_ops, &base_limits)?);
     }
     let decision = runs.decide(input.test_paths);
     Ok(runs.end(decision))
+}
+
+/// Bounds of a run without the fix: ten times what the fixed tree took, a minute at least. A
+/// tree that hangs without its fix is no use, and should not cost the full time to find out.
+fn without_fix(limits: &RunLimits, gold_seconds: f64) -> RunLimits {
+    let seconds = (gold_seconds * 10.0).ceil().max(60.0) as u64;
+    RunLimits { seconds: seconds.min(limits.seconds), ..*limits }
 }
 
 /// Why a run with the fix makes all others pointless.
