@@ -53,6 +53,27 @@ pub struct Entry {
     pub seconds: f64,
 }
 
+/// The last decision of each stage about each commit.
+pub type Decisions = BTreeMap<(Stage, CommitId), Entry>;
+
+impl Entry {
+    /// That the stage let the commit pass, until more is said.
+    pub fn new(stage: Stage, commit: &CommitId, seconds: f64) -> Self {
+        Self {
+            stage,
+            commit: commit.clone(),
+            rejected: None,
+            detail: String::new(),
+            works: false,
+            environment: None,
+            layers: Vec::new(),
+            repairs: Vec::new(),
+            instance_id: None,
+            seconds,
+        }
+    }
+}
+
 /// A stage that decides about candidates one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,11 +160,6 @@ impl Dataset {
         self.dir.join(".palestra/mine.jsonl")
     }
 
-    /// Where the result of the build stage for a commit stands.
-    pub fn built(&self, commit: &CommitId) -> PathBuf {
-        self.dir.join(".palestra/built").join(format!("{commit}.json"))
-    }
-
     /// Appends a decision.
     pub fn record(&self, entry: &Entry) -> Result<(), EngineError> {
         let mut ledger = self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -151,9 +167,7 @@ impl Dataset {
     }
 
     /// The last decision of each stage about each commit, and what could not be read.
-    pub fn decisions(
-        &self,
-    ) -> Result<(BTreeMap<(Stage, CommitId), Entry>, Vec<String>), EngineError> {
+    pub fn decisions(&self) -> Result<(Decisions, Vec<String>), EngineError> {
         let (entries, problems) = ledger::read::<Entry>(&self.dir.join(".palestra/ledger.jsonl"))?;
         let map = entries.into_iter().map(|e| ((e.stage, e.commit.clone()), e)).collect();
         Ok((map, problems))

@@ -44,4 +44,43 @@ pub enum EngineError {
     /// TOML could not be written.
     #[error("a manifest could not be written: {0}")]
     Toml(#[from] toml::ser::Error),
+    /// The repository.
+    #[error(transparent)]
+    Git(#[from] palestra_git::GitError),
+    /// The history could not be mined.
+    #[error(transparent)]
+    Mine(#[from] palestra_mine::MineError),
+    /// Sandboxes cannot be made.
+    #[error(transparent)]
+    Sandbox(#[from] palestra_sandbox::SandboxError),
+    /// Environments cannot be made, whatever the commit.
+    #[error(transparent)]
+    Build(#[from] palestra_build::BuildError),
+    /// An environment failed for a reason of the machine.
+    #[error("{0}")]
+    Machine(#[from] palestra_build::BuildFailure),
+    /// Tests cannot be run, whatever the commit.
+    #[error(transparent)]
+    Grade(#[from] palestra_grade::GradeError),
+}
+
+impl EngineError {
+    /// Whether what was asked for is wrong, and not the machine.
+    pub fn is_input(&self) -> bool {
+        use palestra_git::GitError::{
+            Empty, NotARepository, Shallow, UnknownRevision, Unsupported,
+        };
+        match self {
+            Self::Busy { .. } | Self::OtherPlan { .. } | Self::NotADataset { .. } => true,
+            Self::Git(error) => matches!(
+                error,
+                NotARepository { .. }
+                    | Empty { .. }
+                    | Shallow { .. }
+                    | UnknownRevision { .. }
+                    | Unsupported { .. }
+            ),
+            _ => false,
+        }
+    }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use palestra_core::CommitId;
+use palestra_mine::MinedCommit;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Entry, Stage};
+use crate::dataset::{Decisions, Entry, Stage};
 
 /// `report.json`: what became of every commit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,13 +61,23 @@ pub struct MineSummary {
     pub seconds: f64,
 }
 
+impl MineSummary {
+    /// Adds up what the filters said.
+    pub(crate) fn count(&mut self, mined: &[MinedCommit]) {
+        for commit in mined {
+            let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
+            let both = some(commit.features.source_files) && some(commit.features.test_files);
+            self.eligible += usize::from(both);
+            if let Some(rejection) = &commit.rejected {
+                *self.rejected.entry(rejection.reason.clone()).or_default() += 1;
+            }
+        }
+    }
+}
+
 impl YieldReport {
     /// Adds up the decisions about `candidates`.
-    pub fn tally(
-        mine: &MineSummary,
-        candidates: &[CommitId],
-        decisions: &BTreeMap<(Stage, CommitId), Entry>,
-    ) -> Self {
+    pub fn tally(mine: &MineSummary, candidates: &[CommitId], decisions: &Decisions) -> Self {
         let mut report = Self {
             commits: mine.commits,
             eligible: mine.eligible,

@@ -1,0 +1,155 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    a command ran to its end and found something wrong (a gate that no longer holds, a missing part)
+  2    the command line or the input is wrong; nothing was changed
+  3    the machine failed (disk, network, sandbox); run the same command again
+  130  interrupted; run the same command again to continue";
+
+/// A gym for software-engineering agents: git repositories into executable, proven tasks.
+#[derive(Debug, Parser)]
+#[command(name = "palestra", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where layers, git objects and caches are kept.
+    #[arg(long, global = true, env = "PALESTRA_HOME", value_name = "DIR", help_heading = "Global")]
+    pub(crate) home: Option<PathBuf>,
+    /// One JSON document (or JSON lines) on standard output instead of text.
+    #[arg(long, global = true, help_heading = "Global")]
+    pub(crate) json: bool,
+    /// No progress, only the result.
+    #[arg(long, short, global = true, help_heading = "Global")]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes proven tasks from a repository: mine, build, gate.
+    Curate(Curate),
+    /// Reads the history and says of every commit whether it may become a task, and why not.
+    Mine(Mine),
+    /// Makes the environments of the mined candidates and runs their tests on the fixed tree.
+    Build(Stage),
+    /// Proves the built candidates and writes their tasks; with --rerun, proves the tasks again.
+    Gate(Gate),
+    /// Curates a small repository that comes with the program, and shows the result.
+    Demo(Demo),
+    /// Says what this machine lacks, and how to get it.
+    Doctor,
+    /// Measures this program on this machine.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// Which commits.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Only commits since this date (2016-01-01, or RFC 3339).
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<String>,
+    /// Only commits until this date.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+    /// At most so many candidates, the newest first.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Call the repository so [default: from its URL, its origin, or its directory].
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) name: Option<String>,
+    /// Filters: r2e, r2e-paper, wide, or a TOML file.
+    #[arg(long, value_name = "PRESET", default_value = "wide")]
+    pub(crate) preset: String,
+}
+
+/// `curate`.
+#[derive(Debug, Args)]
+pub(crate) struct Curate {
+    /// Path or URL of a git repository.
+    pub(crate) repo: String,
+    /// Where the tasks are written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Candidates at a time [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+/// `mine`.
+#[derive(Debug, Args)]
+pub(crate) struct Mine {
+    /// Path or URL of a git repository.
+    pub(crate) repo: String,
+    /// Keep the result here, for `build` and `gate`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub(crate) struct Stage {
+    /// A directory that `mine --out` or `curate` made.
+    pub(crate) dir: PathBuf,
+    /// At most so many candidates, the newest first.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Candidates at a time [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+/// `gate`.
+#[derive(Debug, Args)]
+pub(crate) struct Gate {
+    #[command(flatten)]
+    pub(crate) stage: Stage,
+    /// Prove the written tasks again, from their directories alone; change nothing.
+    #[arg(long)]
+    pub(crate) rerun: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where the repository and the tasks are written [default: a temporary directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Commits per second over a whole history, with every filter.
+    Mine {
+        /// Path of a git repository.
+        repo: String,
+        /// How many times; the median is reported.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

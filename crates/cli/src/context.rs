@@ -1,0 +1,64 @@
+//! What the program takes from its surroundings: directories, variables, interrupts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use palestra_build::Index;
+use palestra_build::interpreters::Search;
+use palestra_engine::home::Home;
+use palestra_engine::shop::Surroundings;
+
+use crate::args::Cli;
+use crate::outcome::CliError;
+
+/// Opens `--home`, `$PALESTRA_HOME`, or `palestra` in the XDG data directory.
+pub(crate) fn home(cli: &Cli) -> Result<Home, CliError> {
+    let root = match &cli.home {
+        Some(root) => root.clone(),
+        None => std::env::var_os("XDG_DATA_HOME")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| user_home().map(|home| home.join(".local/share")))
+            .ok_or_else(|| CliError::usage("neither $HOME nor $PALESTRA_HOME is set: give --home"))?
+            .join("palestra"),
+    };
+    Ok(Home::open(&root)?)
+}
+
+/// What the engine cannot know by itself.
+pub(crate) fn surroundings(cli: &Cli) -> Result<Surroundings, CliError> {
+    Ok(Surroundings {
+        home: home(cli)?,
+        search: Search { path: path_dirs(), home: user_home(), ..Search::default() },
+        index: Index::from_variables(std::env::vars()),
+        stop: interrupt()?,
+    })
+}
+
+/// The user's home directory.
+pub(crate) fn user_home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// The directories of `$PATH`.
+pub(crate) fn path_dirs() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// How many workers, where the command line does not say.
+pub(crate) fn jobs(asked: Option<usize>) -> usize {
+    asked.filter(|n| *n > 0).unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    })
+}
+
+/// A flag that the first Ctrl-C (or SIGTERM) sets. A second one ends the process at once.
+pub(crate) fn interrupt() -> Result<Arc<AtomicBool>, CliError> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
+}

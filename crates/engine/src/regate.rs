@@ -1,0 +1,170 @@
+//! Proves written tasks again, from their directories alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use fs_err as fs;
+use palestra_build::Step;
+use palestra_core::harbor::{self, TaskForm};
+use palestra_core::{Hash, TestFile};
+use palestra_git::Repo;
+use palestra_grade::RunLimits;
+use palestra_sandbox::FileOp;
+use serde::Serialize;
+
+use crate::dataset::Dataset;
+use crate::error::EngineError;
+use crate::event::{Event, Sink};
+use crate::material;
+use crate::shop::Tools;
+use crate::work::{GATE_RUNS, spec};
+
+/// What proving a dataset again gave.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Regate {
+    /// Tasks in the directory.
+    pub tasks: usize,
+    /// Tasks of which every gold run was resolved.
+    pub gold_resolved: usize,
+    /// Tasks of which some run without the fix was resolved.
+    pub empty_resolved: usize,
+    /// Tasks that did not hold, with what happened.
+    pub broken: BTreeMap<String, String>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Runs base and gold of every task again, each as often as the gate did, on `jobs` threads.
+pub fn regate(
+    tools: &Tools,
+    dataset: &Dataset,
+    jobs: usize,
+    limits: RunLimits,
+    sink: &dyn Sink,
+) -> Result<Regate, EngineError> {
+    let begin = Instant::now();
+    let dirs = dataset.tasks()?;
+    sink.event(&Event::Planned { candidates: dirs.len(), done: 0 });
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(Regate { tasks: dirs.len(), ..Regate::default() });
+    let failure: Mutex<Option<EngineError>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, dirs.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    let name = dir
+                        .file_name()
+                        .map(|n| n.to_string_lossy().into_owned())
+                        .unwrap_or_default();
+                    match tools.check_stop().and_then(|()| again(tools, dir, &limits)) {
+                        Err(error) => {
+                            let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                            slot.get_or_insert(error);
+                            next.store(usize::MAX / 2, Ordering::Relaxed);
+                            break;
+                        }
+                        Ok(seen) => {
+                            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                            total.gold_resolved += usize::from(seen.gold);
+                            total.empty_resolved += usize::from(seen.empty);
+                            let outcome = if seen.broken.is_none() { "holds" } else { "broken" };
+                            sink.event(&Event::Decided {
+                                commit: name.clone(),
+                                outcome: outcome.to_owned(),
+                                detail: seen.broken.clone().unwrap_or_default(),
+                                seconds: begin.elapsed().as_secs_f64(),
+                            });
+                            total.broken.extend(seen.broken.map(|why| (name, why)));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    total.seconds = begin.elapsed().as_secs_f64();
+    Ok(total)
+}
+
+/// What one task gave.
+struct Seen {
+    gold: bool,
+    empty: bool,
+    broken: Option<String>,
+}
+
+fn again(tools: &Tools, dir: &Path, limits: &RunLimits) -> Result<Seen, EngineError> {
+    let broken = |why: String| Ok(Seen { gold: false, empty: false, broken: Some(why) });
+    let path = dir.join(harbor::TASK_JSON);
+    let form = TaskForm::from_json(&fs::read(&path)?)
+        .map_err(|error| EngineError::Corrupt { path, why: error.to_string() })?;
+    let task = form.task;
+    let mut contents = BTreeMap::new();
+    for TestFile { path, hash, .. } in &task.test_files {
+        let (Some(hash), Some(stored)) = (hash, form.stored.get(path)) else { continue };
+        let relative = Path::new(stored);
+        if relative.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+            return broken(format!("{stored:?} is not a name of a hidden file"));
+        }
+        let bytes = fs::read(dir.join(harbor::TEST_FILES).join(relative))?;
+        if Hash::of(&bytes) != *hash {
+            return broken(format!("{path} was changed after the gate"));
+        }
+        contents.insert(path.clone(), bytes);
+    }
+    let test_ops = palestra_grade::overlay_ops(&material::overlay(&task.test_files, &contents))?;
+    let work = tempfile::Builder::new().prefix("palestra-").tempdir()?;
+    let repo = Repo::from_bundle(&dir.join(harbor::BUNDLE), work.path())?;
+    let mut blobs = repo.blobs()?;
+    let tree: BTreeMap<Vec<u8>, _> =
+        repo.tree(repo.head())?.into_iter().map(|e| (e.path.clone(), e)).collect();
+    let cell = std::cell::RefCell::new(&mut blobs);
+    let base = |path: &str| {
+        let entry = tree.get(path.as_bytes()).filter(|entry| !entry.is_submodule())?;
+        cell.borrow_mut().read(&entry.oid).ok().map(|bytes| (entry.mode, bytes))
+    };
+    let patch = fs::read(dir.join(harbor::GOLD_PATCH))?;
+    let gold_ops = match palestra_grade::patch::to_ops(&patch, &base) {
+        Ok(ops) => ops,
+        Err(error) => return broken(format!("the gold patch does not apply: {error}")),
+    };
+    let builder = tools.builder(&repo);
+    let built = match builder.materialise(&task.environment, repo.head()) {
+        Ok(built) => built,
+        Err(failure) if failure.step == Step::Machine => return Err(failure.into()),
+        Err(failure) => return broken(format!("the environment cannot be made: {failure}")),
+    };
+    let spec = spec(&built);
+    let with_fix: Vec<FileOp> = gold_ops.iter().chain(&test_ops).cloned().collect();
+    let mut seen = Seen { gold: true, empty: false, broken: None };
+    for _ in 0..task.gate.runs.max(GATE_RUNS) {
+        for (changes, gold) in [(&with_fix, true), (&test_ops, false)] {
+            tools.check_stop()?;
+            let run = palestra_grade::run_tests(
+                &tools.host,
+                &spec,
+                &task.environment,
+                changes,
+                &task.test_paths,
+                limits,
+            )?;
+            let verdict = palestra_grade::verdict(&run, &task.fail_to_pass, &task.pass_to_pass);
+            if gold && !verdict.is_resolved() {
+                seen.gold = false;
+                seen.broken = Some(format!("gold: {verdict:?}"));
+            }
+            if !gold && verdict.is_resolved() {
+                seen.empty = true;
+                seen.broken = Some("resolved without the fix".to_owned());
+            }
+        }
+    }
+    Ok(seen)
+}
