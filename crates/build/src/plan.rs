@@ -43,6 +43,7 @@ pub fn plan(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Recipe, St
     }
     let mut requirements: Vec<String> = manifest.runtime.clone();
     requirements.extend(manifest.test.iter().cloned());
+    requirements.extend(tox_requirements(manifest, choice.minor).iter().cloned());
     let mut features = manifest.optional.clone();
     for (factors, line) in &manifest.conditional {
         match applies(factors, choice.minor) {
@@ -82,6 +83,7 @@ pub fn plan(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Recipe, St
         build: build_requirements(manifest, install),
         constraints: manifest.constraints.clone(),
         extras: manifest.extras.clone(),
+        later: Default::default(),
         dropped: Vec::new(),
         notes: choice.note.into_iter().collect(),
         env,
@@ -91,6 +93,14 @@ pub fn plan(manifest: &Manifest, around: &Surroundings<'_>) -> Result<Recipe, St
         fingerprint: manifest.fingerprint().to_string(),
         own_modules: around.own_modules.clone(),
     })
+}
+
+/// What tox installs for a Python: the deps of its own environment; failing that, those of the
+/// nearest older Python 3 with one, since an interpreter may be newer than the file.
+fn tox_requirements(manifest: &Manifest, minor: Minor) -> &[String] {
+    let own = manifest.per_python.range(Minor(3, 0)..=minor).next_back();
+    let own = own.filter(|(m, _)| **m == minor || !manifest.python.declared.contains(&minor));
+    own.map_or(&manifest.tox_test, |(_, lines)| lines)
 }
 
 /// Where modules are found when the project is not installed.

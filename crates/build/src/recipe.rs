@@ -34,6 +34,9 @@ pub struct Recipe {
     pub build: Vec<String>,
     /// Version limits.
     pub constraints: Vec<String>,
+    /// Packages that are taken as of so many days after [`Recipe::exclude_newer`].
+    #[serde(default)]
+    pub later: BTreeMap<String, i64>,
     /// The extras and groups that test requirements were taken from.
     #[serde(default)]
     pub extras: Vec<String>,
@@ -91,6 +94,8 @@ pub enum Action {
     DropOptional,
     /// Takes packages of so many days later.
     Later(i64),
+    /// Takes one package of so many days later, and the others not.
+    LaterPackage(String, i64),
     /// Takes another interpreter.
     Python(Minor),
     /// Installs the project in another way.
@@ -123,6 +128,7 @@ impl Recipe {
             && self.optional == other.optional
             && self.build == other.build
             && self.constraints == other.constraints
+            && self.later == other.later
             && self.env == other.env
             && self.install == other.install
             && self.runner == other.runner
@@ -188,6 +194,9 @@ impl Recipe {
                 if let Some(day) = crate::dates::days(&self.exclude_newer) {
                     self.exclude_newer = crate::dates::midnight(day + days);
                 }
+            }
+            Action::LaterPackage(name, days) => {
+                self.later.insert(name.clone(), *days);
             }
             Action::Python(minor) => {
                 self.python = *minor;

@@ -37,11 +37,12 @@ struct Rule {
     constrain: Vec<String>,
     drop_optional_named: Option<String>,
     drop_named: Option<String>,
-    unpin_named: Option<String>,
+    unpin_pinned: Option<String>,
     unpin_all: bool,
     unpin_urls: bool,
     drop_optional: bool,
     later: Option<i64>,
+    later_package: Option<String>,
     python_at_most: Option<String>,
     python_at_least: Option<String>,
     path_only: bool,
@@ -62,6 +63,9 @@ static RULES: LazyLock<Compiled> = LazyLock::new(|| {
     };
     Compiled { rules: rules.rule.into_iter().filter_map(compile).collect(), headers: rules.headers }
 });
+
+/// The steps by which one package is taken later than the rest, in days.
+const LATER_PACKAGE: &[i64] = &[400, 1000, 2000];
 
 /// So many characters of a log are looked at, from its end: what decides is said last.
 const LOOKED_AT: usize = 400_000;
@@ -122,6 +126,7 @@ fn describe(actions: &[Action]) -> String {
         Action::UnpinAll => "any version of what is pinned".to_owned(),
         Action::DropOptional => "leave out everything optional".to_owned(),
         Action::Later(days) => format!("packages of {days} days later"),
+        Action::LaterPackage(name, days) => format!("{name} of {days} days later"),
         Action::Python(minor) => format!("Python {minor}"),
         Action::Install(InstallMode::PathOnly) => "put it on PYTHONPATH".to_owned(),
         Action::Install(InstallMode::Editable) => "install it".to_owned(),
@@ -195,9 +200,14 @@ fn actions_of(
         let name = requirement::normalise(&fill(name));
         out.extend(has(recipe, &name).then_some(Action::Drop(name)));
     }
-    if let Some(name) = &rule.unpin_named {
+    if let Some(name) = &rule.unpin_pinned {
         let name = requirement::normalise(&fill(name));
-        out.extend(has(recipe, &name).then_some(Action::Unpin(name)));
+        let all = recipe.requirements.iter().chain(&recipe.optional).chain(&recipe.build);
+        let pinned =
+            |l: &String| l.contains("==") && requirement::name_of(l).as_ref() == Some(&name);
+        if all.clone().any(pinned) {
+            out.push(Action::Unpin(name));
+        }
     }
     if rule.unpin_all {
         out.push(Action::UnpinAll);
@@ -211,6 +221,12 @@ fn actions_of(
         out.push(Action::DropOptional);
     }
     out.extend(rule.later.map(Action::Later));
+    if let Some(name) = &rule.later_package {
+        let name = requirement::normalise(&fill(name));
+        let now = recipe.later.get(&name).copied().unwrap_or(0);
+        let next = LATER_PACKAGE.iter().find(|days| **days > now);
+        out.extend(next.map(|days| Action::LaterPackage(name, *days)));
+    }
     out.extend(rule.env.iter().map(|(k, v)| Action::Env(k.clone(), fill(v))));
     if rule.path_only {
         out.push(Action::Install(InstallMode::PathOnly));

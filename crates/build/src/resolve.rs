@@ -93,6 +93,7 @@ pub(crate) fn lock_and_sync(
         recipe.exclude_newer.clone(),
         recipe.all_requirements().join("\n"),
         recipe.constraints.join("\n"),
+        format!("{:?}", recipe.later),
     ]);
     let path = builder.options.state.join("locks").join(format!("{}.json", key.short()));
     builder.flight.alone(key.as_str(), || {
@@ -194,7 +195,7 @@ fn compile(
     for day in [first, dates::next_quarter(first)] {
         let exclude_newer = dates::midnight(day);
         let mut argv = words("uv pip compile --no-header --no-annotate --quiet");
-        argv.extend(as_of(&exclude_newer));
+        argv.extend(as_of(&exclude_newer, &later(recipe, day)));
         argv.extend(["--python".to_owned(), interpreter.executable.display().to_string()]);
         argv.extend(words("-c constraints.txt -b constraints.txt requirements.in"));
         let result = run(sandbox, argv, WORK)?;
@@ -207,6 +208,8 @@ fn compile(
         if !names_a_source(&said, recipe) {
             machine_trouble(&said)?;
         }
+        // What the last try says counts: an earlier one may have failed for its date alone.
+        log.clear();
         log.push_str(&format!("resolving as of {exclude_newer}:\n{said}\n"));
         if !said.contains("No solution found") {
             break;
@@ -265,14 +268,31 @@ fn write(name: &str, lines: &[String]) -> FileOp {
     }
 }
 
-/// Options that take packages as of a time.
-fn as_of(exclude_newer: &str) -> Vec<String> {
+/// The packages that a recipe takes later than the rest, with the time that holds for them.
+fn later(recipe: &Recipe, day: i64) -> BTreeMap<String, String> {
+    let time = |(name, days): (&String, &i64)| (name.clone(), dates::midnight(day + days));
+    recipe.later.iter().map(time).collect()
+}
+
+/// Every pinned package without a limit: the lock has decided.
+fn decided(lock: &str) -> BTreeMap<String, String> {
+    let names = lock.lines().filter_map(requirement::name_of);
+    names.map(|name| (name, "2999-01-01T00:00:00Z".to_owned())).collect()
+}
+
+/// Options that take packages as of a time, and some as of another.
+fn as_of(exclude_newer: &str, others: &BTreeMap<String, String>) -> Vec<String> {
     let mut argv = vec!["--exclude-newer".to_owned(), exclude_newer.to_owned()];
+    let mut times = others.clone();
     for (name, time) in &ODDITIES.at_least_as_of {
-        // Both are midnight UTC in the same form, so their order is that of the texts.
-        if exclude_newer < time.as_str() {
-            argv.extend(["--exclude-newer-package".to_owned(), format!("{name}={time}")]);
+        // These times are all midnight UTC in one form, so their order is that of the texts.
+        let have = times.get(name).map_or(exclude_newer, String::as_str);
+        if have < time.as_str() {
+            times.insert(name.clone(), time.clone());
         }
+    }
+    for (name, time) in times {
+        argv.extend(["--exclude-newer-package".to_owned(), format!("{name}={time}")]);
     }
     argv
 }
@@ -333,7 +353,10 @@ fn packages(
         venv.extend([executable.clone(), ENV_DIR.to_owned()]);
         step(&sandbox, venv, log)?;
         let mut sync = words("uv pip sync --quiet");
-        sync.extend(as_of(&locked.exclude_newer));
+        // What packages are built with keeps to the time, and to the limits.
+        let mut free = decided(&locked.lock);
+        free.retain(|name, _| !matches!(name.as_str(), "setuptools" | "wheel"));
+        sync.extend(as_of(&locked.exclude_newer, &free));
         sync.extend(["--python".to_owned(), format!("{ENV_DIR}/bin/python")]);
         sync.extend(words("-b constraints.txt --allow-empty-requirements requirements.lock"));
         step(&sandbox, sync, log)?;
@@ -384,9 +407,12 @@ mod tests {
     fn some_packages_are_taken_later() {
         let odd: Oddities = toml::from_str(include_str!("../data/index.toml")).unwrap();
         assert_eq!(odd.at_least_as_of.len(), 4);
-        let argv = as_of("2022-01-01T00:00:00Z");
+        let argv = as_of("2022-01-01T00:00:00Z", &BTreeMap::new());
         assert_eq!(argv[2..], ["--exclude-newer-package", "atomicwrites=2022-07-10T00:00:00Z"]);
-        assert_eq!(as_of("2023-01-01T00:00:00Z").len(), 2);
+        assert_eq!(as_of("2023-01-01T00:00:00Z", &BTreeMap::new()).len(), 2);
+        let free = decided("a==1\natomicwrites==1\n");
+        let argv = as_of("2022-01-01T00:00:00Z", &free).join(" ");
+        assert!(argv.contains("a=2999") && argv.contains("atomicwrites=2999"), "{argv}");
     }
 
     #[test]

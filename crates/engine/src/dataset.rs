@@ -160,6 +160,11 @@ impl Dataset {
         self.dir.join(".palestra/mine.jsonl")
     }
 
+    /// Where the tests that did not pass on the fixed tree stand, with what they said.
+    pub fn failures(&self, commit: &CommitId) -> PathBuf {
+        self.dir.join(".palestra/failures").join(format!("{commit}.json"))
+    }
+
     /// Appends a decision.
     pub fn record(&self, entry: &Entry) -> Result<(), EngineError> {
         let mut ledger = self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

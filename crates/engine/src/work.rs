@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use palestra_build::{Action, BuildError, BuildFailure, Builder, Built, Recipe, Repair, Step};
+use palestra_core::disk;
 use palestra_core::task::LeakCertificate;
-use palestra_core::{Candidate, CommitId, InstanceId, Runner, Task, TestReport};
+use palestra_core::{
+    Candidate, CommitId, InstanceId, Runner, Task, TestReport, TestResult, TestStatus,
+};
 use palestra_git::{BlobReader, Repo};
 use palestra_grade::gate::{GateInput, GateOutcome};
 use palestra_grade::{RunLimits, TestRun};
@@ -106,6 +109,10 @@ impl Workshop<'_> {
             Ok(prepared) => {
                 entry.detail = counts(&prepared.gold_run.report);
                 entry.works = prepared.works;
+                if !prepared.works {
+                    let failing = failing(&prepared.gold_run.report);
+                    disk::write_json(&self.dataset.failures(&candidate.commit), &failing)?;
+                }
                 entry.environment = Some(prepared.built.environment.id.to_string());
                 entry.layers = layer_names(&prepared.built);
                 entry.repairs = prepared.repairs.clone();
@@ -379,13 +386,36 @@ fn layer_names(built: &Built) -> Vec<String> {
 }
 
 /// Whether every touched test was collected, ran to its end and passed. Tests that skip
-/// themselves, or announce their failure, do not count against it.
+/// themselves, announce their failure, or fail for want of a network (which no test has here)
+/// do not count against it.
 fn works(run: &TestRun) -> bool {
-    use palestra_core::TestStatus::{Error, Failed};
     run.report.finished
         && run.report.collection_errors.is_empty()
         && run.report.passes() > 0
-        && run.report.tests.values().all(|test| !matches!(test.status, Error | Failed))
+        && run.report.tests.values().all(|test| !has_failed(test) || wants_network(test))
+}
+
+fn has_failed(test: &TestResult) -> bool {
+    matches!(test.status, TestStatus::Error | TestStatus::Failed)
+}
+
+/// Whether a failure says that a host could not be found or reached.
+fn wants_network(test: &TestResult) -> bool {
+    const SIGNS: [&str; 6] = [
+        "Temporary failure in name resolution",
+        "Name or service not known",
+        "Network is unreachable",
+        "DNSLookupError",
+        "DNS lookup failed",
+        "No address associated with hostname",
+    ];
+    SIGNS.iter().any(|sign| test.message.contains(sign))
+}
+
+/// Which of two runs shows the better environment.
+fn rank(run: &TestRun) -> (bool, usize, std::cmp::Reverse<usize>) {
+    let errors = run.report.collection_errors.len();
+    (works(run), run.report.passes(), std::cmp::Reverse(errors))
 }
 
 /// Tests that know nothing of pytest may not be meant for it: pytest collects mixins, and
@@ -406,14 +436,25 @@ fn with_unittest(recipe: &Recipe, step: Step, material: &Material) -> Option<(Re
     Some((recipe.with(repair), "unittest: run the tests with unittest".to_owned()))
 }
 
+/// Every test and file that failed, with what it said.
+fn failing(report: &TestReport) -> BTreeMap<&str, &str> {
+    let files =
+        report.collection_errors.iter().map(|(file, error)| (file.as_str(), error.as_str()));
+    let tests = report.tests.iter().filter(|(_, t)| has_failed(t));
+    files.chain(tests.map(|(test, t)| (test.as_str(), t.message.as_str()))).collect()
+}
+
 /// How many tests pass, and the first that fails with what it said.
 pub(crate) fn counts(report: &TestReport) -> String {
-    use palestra_core::TestStatus::{Error, Failed};
     let mut text = format!("{} of {} tests pass", report.passes(), report.tests.len());
+    let without = report.tests.values().filter(|t| has_failed(t) && wants_network(t)).count();
+    if without > 0 {
+        text.push_str(&format!(", {without} want a network"));
+    }
     if let Some((file, error)) = report.collection_errors.iter().next() {
         text.push_str(&format!("; {file} cannot be collected: {}", last_line(error)));
     }
-    let failing = report.tests.iter().find(|(_, t)| matches!(t.status, Error | Failed));
+    let failing = report.tests.iter().find(|(_, t)| has_failed(t) && !wants_network(t));
     if let Some((test, result)) = failing {
         text.push_str(&format!("; {test}: {}", what_failed(&result.message)));
     }
@@ -428,12 +469,6 @@ fn what_failed(message: &str) -> &str {
 
 fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
-}
-
-/// Which of two runs shows the better environment.
-fn rank(run: &TestRun) -> (bool, usize, std::cmp::Reverse<usize>) {
-    let errors = run.report.collection_errors.len();
-    (works(run), run.report.passes(), std::cmp::Reverse(errors))
 }
 
 /// What a repair can learn from: what was printed, and what single tests said.

@@ -51,6 +51,10 @@ pub struct Manifest {
     pub runtime: Vec<String>,
     /// What its tests need besides, tools for other chores left out.
     pub test: Vec<String>,
+    /// What tox's general test environment needs.
+    pub tox_test: Vec<String>,
+    /// What tox's test environments for single Pythons need, in place of the general one's.
+    pub per_python: BTreeMap<Minor, Vec<String>>,
     /// Test requirements under tox factors, as factors and requirement.
     pub conditional: Vec<(Vec<String>, String)>,
     /// What its optional features need. Tests of such a feature need it too.
@@ -344,6 +348,8 @@ impl Manifest {
         self.runtime.retain(readable);
         self.test.retain(keep);
         self.optional.retain(keep);
+        self.tox_test.retain(keep);
+        self.per_python.values_mut().for_each(|lines| lines.retain(keep));
         self.conditional.retain(|(_, line)| keep(line));
         self.constraints.retain(readable);
         self.build.retain(readable);

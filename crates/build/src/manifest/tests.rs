@@ -24,6 +24,12 @@ fn show(files: &[(&str, &str)]) -> String {
         list(&m.optional),
         list(&m.build),
     );
+    if !m.tox_test.is_empty() {
+        out.push_str(&format!("\ntox: {}", list(&m.tox_test)));
+    }
+    for (minor, lines) in &m.per_python {
+        out.push_str(&format!("\ntox on {minor}: {}", list(lines)));
+    }
     for (factors, line) in &m.conditional {
         out.push_str(&format!("\nif {}: {line}", factors.join(" or ")));
     }
@@ -189,17 +195,20 @@ fn tox_environments() {
                [testenv]\ndeps =\n    {[base]deps}\n    -rtests/requirements.txt\n    \
                django22: Django>=2.2,<3\n    py36: dataclasses\n    full: pycurl\n\
                setenv =\n    PYTHONWARNINGS=error\n    SPEED=9\n    HERE={toxinidir}\n\
+               [testenv:py27]\ndeps = mock<2\n\
                [testenv:docs]\ndeps = sphinx\n\
                [testenv:extra-deps]\ndeps =\n    {[base]deps}\n    Pillow\n\
                [pytest]\naddopts = --reactor=default\n";
     let files = [("tox.ini", tox), ("tests/requirements.txt", "testfixtures\nflake8\n")];
     insta::assert_snapshot!(show(&files), @r#"
     name: -
-    python: - [3.6 3.7]
+    python: - [2.7 3.6 3.7]
     runtime: 
-    test: mock | pytest-twisted | pytest>=3 | testfixtures
+    test: pytest-twisted
     optional: Pillow | mock | pytest>=3 | testfixtures
     build: 
+    tox: pytest>=3 | mock | testfixtures
+    tox on 2.7: mock<2
     if django22: Django>=2.2,<3
     if py36: dataclasses
     if full: pycurl

@@ -4,6 +4,7 @@ use super::ini::{Ini, lines};
 use super::requirements::{self, Listed};
 use super::tools::{self, Group};
 use super::{Manifest, Source, python};
+use crate::python::Minor;
 
 /// Substitutions nest; this bounds cycles.
 const DEPTH: usize = 6;
@@ -28,7 +29,8 @@ pub(crate) fn read(ini: &Ini, source: &Source<'_>, manifest: &mut Manifest) {
         } else {
             tools::group(name)
         };
-        environment(ini, source, section, group, manifest);
+        let minors: Vec<Minor> = name.split('-').filter_map(python::factor).collect();
+        environment(ini, source, section, (group, &minors), manifest);
     }
 }
 
@@ -40,7 +42,7 @@ fn environment(
     ini: &Ini,
     source: &Source<'_>,
     section: &str,
-    group: Group,
+    (group, minors): (Group, &[Minor]),
     manifest: &mut Manifest,
 ) {
     if group == Group::Other {
@@ -74,7 +76,7 @@ fn environment(
                 manifest.conditional.push((factors.clone(), requirement));
             }
         } else {
-            manifest.optional.extend(own.requirements);
+            manifest.optional.extend(own.requirements.into_iter().map(any_version));
         }
     }
     for key in ["extras", "dependency_groups"] {
@@ -88,15 +90,29 @@ fn environment(
     }
     if group == Group::Test {
         manifest.has_test_environment |= !deps.is_empty() || !listed.own_extras.is_empty();
-        manifest.test.extend(listed.requirements);
+        // The deps of an environment for one Python stand in place of the general ones.
+        if minors.is_empty() {
+            manifest.tox_test.extend(listed.requirements);
+        } else if ini.get(section, "deps").is_some() {
+            for minor in minors {
+                let own = manifest.per_python.entry(*minor).or_default();
+                own.extend(listed.requirements.iter().cloned());
+            }
+        }
         manifest.constraints.extend(listed.constraints);
         manifest.wanted_groups.extend(listed.own_extras);
         for line in lines(ini.get(section, "setenv").unwrap_or_default()) {
             variable(line, manifest);
         }
     } else {
-        manifest.optional.extend(listed.requirements);
+        manifest.optional.extend(listed.requirements.into_iter().map(any_version));
     }
+}
+
+/// Environments of features pin what they combine; what a feature needs is the package.
+fn any_version(line: String) -> String {
+    let pinned = line.contains("==");
+    if pinned { crate::requirement::unpinned(&line).unwrap_or(line) } else { line }
 }
 
 /// Keeps plain variables. What changes the interpreter itself is left alone: it can turn
@@ -192,6 +208,12 @@ mod tests {
     fn braces_expand() {
         let words = expand_braces("py{36,37}-{a,b}, docs\n lint");
         assert_eq!(words, ["py36-a", "py36-b", "py37-a", "py37-b", "docs", "lint"]);
+    }
+
+    #[test]
+    fn features_lose_their_pins() {
+        assert_eq!(any_version("h2==3.0".to_owned()), "h2");
+        assert_eq!(any_version("h2>=3.0".to_owned()), "h2>=3.0");
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn each_rule_does_what_it_says() {
             "leave out bpython",
         ),
         ("3.8", Sync, "  × Failed to build `lxml==4.1`\n", "any version of lxml"),
-        ("3.8", Sync, "  × Failed to build `psutil==4.1`\n", "packages of 365 days later"),
+        ("3.8", Sync, "  × Failed to build `psutil==4.1`\n", "psutil of 400 days later"),
         (
             "3.8",
             Sync,
