@@ -14,9 +14,10 @@ use palestra_sandbox::Store;
 use crate::dataset::{Dataset, Decisions, Stage};
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
+use crate::gold::counts;
 use crate::report::{Bytes, MineSummary, YieldReport};
 use crate::shop::Shop;
-use crate::work::{Workshop, counts};
+use crate::work::Workshop;
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

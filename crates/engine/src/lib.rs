@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod error;
 pub mod event;
+mod gold;
 pub mod home;
 pub mod material;
 pub mod regate;
