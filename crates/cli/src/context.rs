@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use palestra_build::Index;
 use palestra_build::interpreters::Search;
+use palestra_engine::EngineError;
 use palestra_engine::home::Home;
 use palestra_engine::shop::Surroundings;
 
 use crate::args::Cli;
 use crate::outcome::CliError;
+use crate::progress;
 
 /// Opens `--home`, `$PALESTRA_HOME`, or `palestra` in the XDG data directory.
 pub(crate) fn home(cli: &Cli) -> Result<Home, CliError> {
@@ -53,12 +56,27 @@ pub(crate) fn jobs(asked: Option<usize>) -> usize {
     })
 }
 
-/// A flag that the first Ctrl-C (or SIGTERM) sets. A second one ends the process at once.
+/// How long an interrupted run may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A flag that the first Ctrl-C (or SIGTERM) sets. A second one ends the process at once, and so
+/// does a run that has not ended a while after the first: sandboxes die with this process, and
+/// what is on disk is whole at every moment.
 pub(crate) fn interrupt() -> Result<Arc<AtomicBool>, CliError> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
     }
+    let seen = Arc::clone(&flag);
+    std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        while !seen.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(PATIENCE);
+        let error = CliError::Engine(EngineError::Interrupted);
+        progress::error(&error);
+        std::process::exit(error.code() as i32);
+    })?;
     Ok(flag)
 }
