@@ -1,22 +1,38 @@
 //! Ctrl-C and `kill -9` at any moment, and then the same command again.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::{GOOD_TEST, Palestra, Ran, Repository, can_build, skip};
 
-/// Starts `curate` on the demo's repository, sends `signal` after `delay`, and runs it again.
-fn interrupt(signal: i32, delay: Duration) {
+/// Starts `curate` on the demo's repository, sends `signal` after each of the delays, and runs it
+/// again.
+fn interrupt(signal: i32, delays: &[u64]) {
     let palestra = Palestra::new();
     let demo = palestra.dir().join("demo").to_string_lossy().into_owned();
     let ran = palestra.run(&["demo", "--out", &demo, "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let whole: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let repo = format!("{demo}/repository");
-    let out = palestra.dir().join("out");
+    for delay in delays {
+        let out = palestra.dir().join(format!("out-{delay}"));
+        let delay = Duration::from_millis(*delay);
+        interrupt_once(&palestra, &repo, &out, signal, delay, &whole);
+    }
+}
+
+fn interrupt_once(
+    palestra: &Palestra,
+    repo: &str,
+    out: &Path,
+    signal: i32,
+    delay: Duration,
+    whole: &serde_json::Value,
+) {
     let out_text = out.to_string_lossy().into_owned();
-    let arguments = ["curate", repo.as_str(), "--out", out_text.as_str(), "--json"];
+    let arguments = ["curate", repo, "--name", "demo/tinytab", "--out", &out_text, "--json"];
     let mut child = palestra
         .command(&arguments)
         .stdout(Stdio::null())
@@ -37,7 +53,7 @@ fn interrupt(signal: i32, delay: Duration) {
     };
     assert!(!status.success() || out.join("report.json").exists());
     // Whatever task stands there is whole.
-    for entry in fs::read_dir(&out).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
             assert!(path.join("tests/task.json").is_file(), "{} is not whole", path.display());
@@ -55,16 +71,14 @@ fn interrupt(signal: i32, delay: Duration) {
 #[test]
 fn control_c_and_again() {
     if can_build() {
-        interrupt(libc_signal::INT, Duration::from_millis(700));
+        interrupt(libc_signal::INT, &[700]);
     }
 }
 
 #[test]
 fn kill_9_and_again() {
     if can_build() {
-        for delay in [50, 300, 800, 1500] {
-            interrupt(libc_signal::KILL, Duration::from_millis(delay));
-        }
+        interrupt(libc_signal::KILL, &[30, 150, 400, 900, 1600]);
     }
 }
 
