@@ -130,7 +130,7 @@ fn every_rejection_has_its_reason() {
     );
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
     history.commit("lfs", &[("pkg/a.py", file("x = 2\n")), ("tests/big.bin", file(pointer))]);
-    let long = "x = 1\n".repeat(3000);
+    let long = "x = 1\n".repeat(5000);
     history.commit("long", &[("pkg/a.py", file(&long)), ("tests/q", file("q\n"))]);
     history.commit("empty", &[]);
     let (_dir, repo) = history.open();
@@ -155,7 +155,7 @@ fn every_rejection_has_its_reason() {
     check("long", Some("number_of_lines"));
     check("empty", Some("number_of_files"));
     let long = all["long"].rejected.as_ref().unwrap();
-    assert_eq!((long.value, long.max), (Some(3002), Some(2000)));
+    assert_eq!((long.value, long.max), (Some(5002), Some(4000)));
 
     let fix = &all["fix"].candidate;
     assert_eq!((fix.date.as_str(), fix.timestamp), ("2020-01-02T01:00:00+01:00", 1_577_923_200));
