@@ -188,6 +188,13 @@ impl Dataset {
         self.dir.join(".palestra/staging").join(id.as_str())
     }
 
+    /// A temporary directory below ours: what a killed run leaves of it, the next one removes.
+    pub fn scratch(&self) -> Result<tempfile::TempDir, EngineError> {
+        let staging = self.dir.join(".palestra/staging");
+        fs::create_dir_all(&staging)?;
+        Ok(tempfile::Builder::new().prefix("scratch-").tempdir_in(staging)?)
+    }
+
     /// The task directories, in the order of their names.
     pub fn tasks(&self) -> Result<Vec<PathBuf>, EngineError> {
         let mut tasks = Vec::new();

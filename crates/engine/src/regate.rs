@@ -60,7 +60,7 @@ pub fn regate(
                         .file_name()
                         .map(|n| n.to_string_lossy().into_owned())
                         .unwrap_or_default();
-                    match tools.check_stop().and_then(|()| again(tools, dir, &limits)) {
+                    match tools.check_stop().and_then(|()| again(tools, dataset, dir, &limits)) {
                         Err(error) => {
                             let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
                             slot.get_or_insert(error);
@@ -100,7 +100,12 @@ struct Seen {
     broken: Option<String>,
 }
 
-fn again(tools: &Tools, dir: &Path, limits: &RunLimits) -> Result<Seen, EngineError> {
+fn again(
+    tools: &Tools,
+    dataset: &Dataset,
+    dir: &Path,
+    limits: &RunLimits,
+) -> Result<Seen, EngineError> {
     let broken = |why: String| Ok(Seen { gold: false, empty: false, broken: Some(why) });
     let path = dir.join(harbor::TASK_JSON);
     let form = TaskForm::from_json(&fs::read(&path)?)
@@ -120,7 +125,7 @@ fn again(tools: &Tools, dir: &Path, limits: &RunLimits) -> Result<Seen, EngineEr
         contents.insert(path.clone(), bytes);
     }
     let test_ops = palestra_grade::overlay_ops(&material::overlay(&task.test_files, &contents))?;
-    let work = tempfile::Builder::new().prefix("palestra-").tempdir()?;
+    let work = dataset.scratch()?;
     let repo = Repo::from_bundle(&dir.join(harbor::BUNDLE), work.path())?;
     let mut blobs = repo.blobs()?;
     let tree: BTreeMap<Vec<u8>, _> =

@@ -310,7 +310,7 @@ impl Workshop<'_> {
             }
         };
         let instance_id = InstanceId::for_commit(self.repo.name(), &material.fix);
-        let work = tempfile::Builder::new().prefix("palestra-").tempdir()?;
+        let work = self.dataset.scratch()?;
         let bundle = work.path().join("repo.bundle");
         let leak = self.agent_repository(&material.base, &material.fix, &bundle)?;
         if leak.found > 0 || leak.commits != 1 {
