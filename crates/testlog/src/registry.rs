@@ -46,13 +46,18 @@ pub struct Parsed {
     /// What was odd. Where the original raises an exception, a problem says so and the map is
     /// empty; such a problem has no line.
     pub problems: Vec<Problem>,
+    raised: bool,
 }
 
 impl Parsed {
+    pub(crate) fn new(map: StatusMap, problems: Vec<Problem>) -> Self {
+        Self { map, problems, raised: false }
+    }
+
     /// Whether the original raises an exception on this log, or would not come to an end with it.
     /// Such a run has no map at all, which is not the same as an empty one.
     pub fn raised(&self) -> bool {
-        self.map.is_empty() && self.problems.iter().any(|problem| problem.line == 0)
+        self.raised
     }
 }
 
@@ -71,13 +76,14 @@ pub(crate) type Outcome = Result<StatusMap, Raised>;
 
 impl From<StatusMap> for Parsed {
     fn from(map: StatusMap) -> Self {
-        Self { map, problems: Vec::new() }
+        Self { map, ..Self::default() }
     }
 }
 
 impl From<Raised> for Parsed {
     fn from(Raised(text): Raised) -> Self {
-        Self { map: StatusMap::new(), problems: vec![Problem { line: 0, text }] }
+        let problems = vec![Problem { line: 0, text }];
+        Self { map: StatusMap::new(), problems, raised: true }
     }
 }
 

@@ -68,7 +68,7 @@ impl Found {
 
     fn finish(self, result: Result<(), Raised>) -> Parsed {
         match result.and_then(|()| self.names.finish()) {
-            Ok(map) => Parsed { map, problems: self.problems },
+            Ok(map) => Parsed::new(map, self.problems),
             Err(raised) => raised.into(),
         }
     }
