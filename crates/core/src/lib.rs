@@ -4,11 +4,13 @@
 //! [`TestReport`], [`Verdict`]. There is no clock here, no randomness and no process:
 //! values in, values out. The only input and output is [`disk`], which writes files whole.
 
+pub mod atif;
 pub mod candidate;
 pub mod disk;
 pub mod environment;
 pub mod harbor;
 pub mod id;
+pub mod job;
 pub mod ledger;
 pub mod report;
 pub mod task;
