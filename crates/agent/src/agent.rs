@@ -141,6 +141,12 @@ pub trait Agent: Send + Sync {
         true
     }
 
+    /// How it is described, if it is a program of its own. Such an agent is installed in a layer, and
+    /// reaches nothing but a gateway.
+    fn external(&self) -> Option<&crate::external::ExternalSpec> {
+        None
+    }
+
     /// Begins an attempt. No model is asked yet.
     fn start(&self, stage: Stage) -> Result<Box<dyn Live>, AgentError>;
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::message::{Reply, Request};
+use crate::wire::Api;
 
 /// How a call is made, apart from what is asked.
 #[derive(Debug, Clone)]
@@ -68,4 +69,9 @@ pub trait Model: Send + Sync {
 
     /// A name for messages and records: the server's address.
     fn server(&self) -> String;
+
+    /// The form of [`Answer::sent`] and [`Answer::received`], where they have one.
+    fn api(&self) -> Option<Api> {
+        None
+    }
 }

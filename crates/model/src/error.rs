@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The result of a call.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
 /// Why a call has no reply. Texts name the server, never the key.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelError {
     /// 429, or a limit that the server states.
     #[error("{server} limits the rate of calls: {detail}")]
@@ -93,6 +96,42 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// The same error with its texts changed.
+    pub(crate) fn map_text(mut self, change: impl Fn(String) -> String) -> Self {
+        match &mut self {
+            Self::RateLimited { detail, .. }
+            | Self::Server { detail, .. }
+            | Self::Unreachable { detail, .. }
+            | Self::Garbage { detail, .. }
+            | Self::Unauthorised { detail, .. }
+            | Self::ContextTooLong { detail }
+            | Self::Rejected { detail, .. }
+            | Self::Budget(detail)
+            | Self::NotRecorded(detail)
+            | Self::File(detail) => *detail = change(std::mem::take(detail)),
+            Self::TimedOut { .. } | Self::Cancelled => {}
+        }
+        self
+    }
+
+    /// One word for records.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Server { .. } => "server",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Garbage { .. } => "garbage",
+            Self::Unauthorised { .. } => "unauthorised",
+            Self::ContextTooLong { .. } => "context_too_long",
+            Self::Rejected { .. } => "rejected",
+            Self::Budget(_) => "budget",
+            Self::NotRecorded(_) => "not_recorded",
+            Self::File(_) => "file",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -100,6 +100,12 @@ impl Message {
         Self { tool_call_id: Some(call.into()), ..Self::text(Role::Tool, text) }
     }
 
+    /// Whether it is the result of a tool call that failed, where the API or the scaffold told so
+    /// (`is_error` in [`Message::extra`]).
+    pub fn is_error(&self) -> bool {
+        self.extra.get("is_error") == Some(&Value::Bool(true))
+    }
+
     /// All text of the content, joined without anything between.
     pub fn content_text(&self) -> String {
         self.content
@@ -243,7 +249,7 @@ pub struct Tokens {
 }
 
 /// What a model said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The API's name of the completion.
     pub id: String,

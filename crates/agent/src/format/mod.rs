@@ -1,0 +1,4 @@
+//! How actions stand in a reply.
+
+pub mod block;
+pub mod xml;
