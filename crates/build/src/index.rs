@@ -100,6 +100,11 @@ impl Index {
     /// An index that the host's settings name may be anywhere, so where its name leads to an
     /// address that is not public, that very address is allowed too.
     pub(crate) fn policy(&self) -> Result<Policy, String> {
+        self.policy_with(&[])
+    }
+
+    /// As [`Index::policy`], with more hosts.
+    pub(crate) fn policy_with(&self, others: &[String]) -> Result<Policy, String> {
         let mut hosts: BTreeSet<String> = BTreeSet::new();
         let values = ADDRESSES.iter().filter_map(|name| self.variables.get(*name));
         hosts.extend(values.flat_map(|value| value.split_whitespace()).filter_map(authority));
@@ -126,6 +131,7 @@ impl Index {
         }
         let more = self.more_hosts.iter().flat_map(|more| more.split_whitespace());
         rules.extend(more.map(str::to_owned));
+        rules.extend(others.iter().cloned());
         let text = rules.into_iter().collect::<Vec<_>>().join(" ");
         text.parse::<Policy>().map_err(|error| {
             format!("the package index's settings make no network policy ({text}): {error}")

@@ -20,6 +20,7 @@ pub mod manifest;
 mod materialise;
 mod memory;
 pub mod plan;
+pub mod program;
 pub mod python;
 pub mod recipe;
 mod repair;
