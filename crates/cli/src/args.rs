@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{args_grade as grade, args_sandbox as sandbox};
+use crate::{args_grade as grade, args_run as run, args_sandbox as sandbox};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -47,6 +47,13 @@ pub(crate) enum Command {
     Grade(grade::Grade),
     /// Grades what `grade` left once more, without running anything.
     Regrade(grade::Regrade),
+    /// Lets agents try tasks, and grades what they leave.
+    Run(Box<run::Run>),
+    /// Goes on with jobs that `run` began, grades them again, shows them.
+    #[command(subcommand)]
+    Job(run::Job),
+    /// Stands between agents and the servers of models, and records every call.
+    Gateway(run::Gateway),
     /// Curates a small repository that comes with the program, and shows the result.
     Demo(Demo),
     /// Runs programs in sandboxes, and keeps sandboxes.
@@ -174,6 +181,38 @@ pub(crate) enum Bench {
     /// installed. As root it measures as an ordinary user too, and starts a Docker daemon of its
     /// own where none runs.
     Sandbox(BenchSandbox),
+    /// What the engine takes for many agents at a time, against a model that plays a script.
+    Rollout(BenchRollout),
+    /// The model of `bench rollout`.
+    #[command(hide = true)]
+    ScriptedModel {
+        /// Calls until it ends an attempt.
+        #[arg(long)]
+        steps: usize,
+        /// Milliseconds.
+        #[arg(long)]
+        latency: u64,
+    },
+}
+
+/// `bench rollout`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchRollout {
+    /// The tasks [default: those of `demo`].
+    #[arg(short, long, value_name = "TASKS")]
+    pub(crate) path: Option<PathBuf>,
+    /// Attempts, all at a time.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) episodes: usize,
+    /// Calls of the model in each.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) steps: usize,
+    /// Milliseconds that the model waits before it answers.
+    #[arg(long, default_value_t = 20, value_name = "MS")]
+    pub(crate) latency: u64,
+    /// The agent: one with the tools `bash` and `submit`.
+    #[arg(short, long, default_value = "editor")]
+    pub(crate) agent: String,
 }
 
 #[cfg(test)]

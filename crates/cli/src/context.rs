@@ -54,6 +54,11 @@ pub(crate) fn path_dirs() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// Date and time, as names of jobs have them.
+pub(crate) fn stamp() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d__%H-%M-%S").to_string()
+}
+
 /// How many workers, where the command line does not say.
 pub(crate) fn jobs(asked: Option<usize>) -> usize {
     asked.filter(|n| *n > 0).unwrap_or_else(|| {

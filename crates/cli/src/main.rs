@@ -2,6 +2,7 @@
 
 mod args;
 mod args_grade;
+mod args_run;
 mod args_sandbox;
 mod commands;
 mod context;

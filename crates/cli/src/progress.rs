@@ -87,6 +87,12 @@ impl Sink for Progress {
                 ));
                 self.bar.inc(1);
             }
+            Event::Attempted { trial, outcome, detail, steps, seconds, .. } => {
+                self.say(&format!(
+                    "{trial:<40} {outcome:<10} {seconds:>6.1} s  {steps:>3} steps  {detail}"
+                ));
+                self.bar.inc(1);
+            }
             Event::Warning { message } => self.say(&format!("warning: {message}")),
         }
     }

@@ -244,7 +244,7 @@ impl Dataset {
 
 /// The digest that Harbor's publisher gives a task directory: SHA-256 over
 /// `path NUL sha256-of-file newline` of its files in the order of their paths.
-fn package_digest(dir: &Path) -> Result<String, EngineError> {
+pub(crate) fn package_digest(dir: &Path) -> Result<String, EngineError> {
     let mut files = Vec::new();
     for single in ["task.toml", "instruction.md"] {
         files.push(dir.join(single));

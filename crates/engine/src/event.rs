@@ -62,6 +62,27 @@ pub enum Event {
         /// Whether the run was done before.
         reused: bool,
     },
+    /// An attempt is over.
+    Attempted {
+        /// Its name.
+        trial: String,
+        /// Its task.
+        instance_id: String,
+        /// `resolved`, `unresolved`, `invalid` or `ungraded`.
+        outcome: String,
+        /// How it ended, one line.
+        detail: String,
+        /// Calls of the model.
+        steps: u32,
+        /// Tokens of all prompts and completions.
+        tokens: u64,
+        /// Dollars.
+        cost: Option<f64>,
+        /// Wall time of setup, agent and grading.
+        seconds: f64,
+        /// Calls of the model in the whole job so far.
+        all_steps: u64,
+    },
     /// Something that the user should know, and that does not stop the run.
     Warning {
         /// A sentence.

@@ -21,6 +21,7 @@ pub mod keeper;
 pub mod material;
 pub mod regate;
 pub mod report;
+pub mod rollout;
 pub mod ship;
 pub mod shop;
 pub mod statement;

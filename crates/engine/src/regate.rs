@@ -102,7 +102,7 @@ fn again(
     limits: &RunLimits,
 ) -> Result<Seen, EngineError> {
     let broken = |why: String| Ok(Seen { gold: false, empty: false, broken: Some(why) });
-    let stored = match Stored::read(dataset, dir)? {
+    let stored = match Stored::read(dataset.scratch()?, dir)? {
         Ok(stored) => stored,
         Err(why) => return broken(why),
     };

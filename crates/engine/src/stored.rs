@@ -11,7 +11,6 @@ use palestra_core::{Hash, Task, TestFile};
 use palestra_git::{BlobReader, Repo, TreeEntry};
 use palestra_grade::patch::BaseFile;
 
-use crate::dataset::Dataset;
 use crate::error::EngineError;
 use crate::material;
 use crate::shop::Tools;
@@ -32,8 +31,12 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Reads it. The inner error says what was changed since it was proven.
-    pub(crate) fn read(dataset: &Dataset, dir: &Path) -> Result<Result<Self, String>, EngineError> {
+    /// Reads it, with its repository unpacked in `work`. The inner error says what was changed
+    /// since it was proven.
+    pub(crate) fn read(
+        work: tempfile::TempDir,
+        dir: &Path,
+    ) -> Result<Result<Self, String>, EngineError> {
         let path = dir.join(harbor::TASK_JSON);
         let form = TaskForm::from_json(&fs::read(&path)?)
             .map_err(|error| EngineError::Corrupt { path, why: error.to_string() })?;
@@ -50,7 +53,6 @@ impl Stored {
             }
             contents.insert(path.clone(), bytes);
         }
-        let work = dataset.scratch()?;
         let repo = Repo::from_bundle(&dir.join(harbor::BUNDLE), work.path())?;
         let blobs = RefCell::new(repo.blobs()?);
         let entries = repo.tree(repo.head())?;
@@ -69,6 +71,11 @@ impl Stored {
     pub(crate) fn base(&self, path: &str) -> Option<BaseFile> {
         let entry = self.tree.get(path.as_bytes()).filter(|entry| !entry.is_submodule())?;
         self.blobs.borrow_mut().read(&entry.oid).ok().map(|bytes| (entry.mode, bytes))
+    }
+
+    /// Whether the base tree has a path.
+    pub(crate) fn has(&self, path: &[u8]) -> bool {
+        self.tree.contains_key(path)
     }
 
     /// Its environment, from the store or made again.

@@ -1,13 +1,17 @@
 //! One file for each command. Each gives an exit code or an error that knows its own.
 
 mod bench;
+mod bench_rollout;
 mod curate;
 mod demo;
 mod doctor;
+mod gateway;
 mod gc;
 mod grade;
 mod mine;
+mod models;
 mod named;
+mod run;
 mod sandbox;
 mod stages;
 
@@ -27,10 +31,17 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Gate(args) => stages::gate(cli, args),
         Command::Grade(args) => grade::grade(cli, args),
         Command::Regrade(args) => grade::regrade(cli, args),
+        Command::Run(args) => run::run(cli, args),
+        Command::Job(command) => run::job(cli, command),
+        Command::Gateway(args) => gateway::run(cli, args),
         Command::Demo(args) => demo::run(cli, args),
         Command::Doctor => doctor::run(cli),
         Command::Bench(Bench::Mine { repo, runs }) => bench::mine(cli, repo, *runs),
         Command::Bench(Bench::Sandbox(args)) => bench::sandbox(cli, args),
+        Command::Bench(Bench::Rollout(args)) => bench_rollout::run(cli, args),
+        Command::Bench(Bench::ScriptedModel { steps, latency }) => {
+            bench_rollout::serve(*steps, *latency)
+        }
     };
     code.map(ExitCode::from)
 }

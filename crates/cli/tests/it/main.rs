@@ -6,6 +6,7 @@ mod gc;
 mod grade;
 mod harbor;
 mod interrupted;
+mod run;
 mod sandbox_image;
 mod sandbox_named;
 mod sandbox_run;

@@ -70,7 +70,7 @@ fn decide(
     let id = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let files = place.files(&id);
     let began = Instant::now();
-    let stored = match Stored::read(request.dataset, dir)? {
+    let stored = match Stored::read(request.dataset.scratch()?, dir)? {
         Ok(stored) => stored,
         Err(why) => return Err(EngineError::Corrupt { path: dir.to_owned(), why }),
     };
