@@ -107,6 +107,7 @@ fn measure(
         options,
         model: Some("scripted".to_owned()),
         sampling: Sampling::default(),
+        replays: None,
     };
     let tasks = tasks_below(tasks)?;
     let attempts = args.episodes.div_ceil(tasks.len());

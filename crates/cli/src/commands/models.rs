@@ -68,7 +68,7 @@ impl Asked {
             config.key = Some(secret(name)?);
         }
         config.stream = self.stream;
-        config.cache_prompts = true;
+        config.cache_prompts = self.api == Api::Anthropic;
         let local = ["http://localhost", "http://127.", "http://[::1]"];
         if !local.iter().any(|start| self.base_url.starts_with(start)) {
             config.proxy = context::index().upstream().map(str::to_owned);

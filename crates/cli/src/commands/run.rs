@@ -188,6 +188,15 @@ fn variants(args: &Run) -> Result<Vec<Variant>, CliError> {
             options.insert("spec".to_owned(), text.into());
             agent = "external".to_owned();
         }
+        let mut replays = None;
+        if agent == "replay" {
+            let from =
+                options.shift_remove("from").and_then(|from| Some(PathBuf::from(from.as_str()?)));
+            let from = from.ok_or_else(|| {
+                CliError::usage("say which job is to be replayed: --ak from=jobs/NAME")
+            })?;
+            replays = Some(fs_err::canonicalize(from)?);
+        }
         let plain = !palestra_agent::agent(&agent, &options)
             .map_err(|error| CliError::usage(error.to_string()))?
             .needs_model();
@@ -207,11 +216,11 @@ fn variants(args: &Run) -> Result<Vec<Variant>, CliError> {
                     token_ids: args.token_ids,
                     ..Sampling::default()
                 };
-                let (agent, options) = (agent.clone(), options.clone());
+                let (agent, options, replays) = (agent.clone(), options.clone(), replays.clone());
                 variants.push(if plain {
-                    Variant { agent, options, model: None, sampling: Sampling::default() }
+                    Variant { agent, options, model: None, sampling: Sampling::default(), replays }
                 } else {
-                    Variant { agent, options, model: model.clone(), sampling }
+                    Variant { agent, options, model: model.clone(), sampling, replays }
                 });
                 if plain {
                     break;

@@ -197,7 +197,10 @@ fn a_keeper_that_is_killed_leaves_no_process_and_gc_takes_the_rest() {
         while sleeping(palestra) > 0 {
             assert!(begin.elapsed() < Duration::from_secs(20), "its command lives on");
         }
-        assert!(listed(palestra).is_empty());
+        // A process that was killed takes a moment to let go of all that it holds.
+        while !listed(palestra).is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "its name lives on");
+        }
         let ran = palestra.run(&["sandbox", "exec", "s", "true"]);
         assert_eq!(ran.code, Some(125), "{ran:?}");
         let count = |name: &str| {

@@ -20,6 +20,7 @@ use super::job::now;
 use super::plan::Trial;
 use super::record::{AttemptRecord, Forked, Seconds};
 use super::recording::{Recording, Tape};
+use super::replay::recorded;
 use super::trajectory::{Spool, Sums};
 use crate::error::EngineError;
 
@@ -141,7 +142,10 @@ impl Rollout<'_> {
             // No other agent gets to know it.
             gold: (agent.name() == "oracle").then(|| ground.gold.clone()),
             gateway: visit.as_ref().map(|visit| visit.url.clone()),
-            ..Aid::default()
+            recorded: match &variant.replays {
+                Some(job) => recorded(&job.join(&trial.name))?,
+                None => Vec::new(),
+            },
         };
         let stage = Stage {
             sandbox,

@@ -16,6 +16,7 @@ mod plan;
 mod record;
 mod recording;
 mod regrade;
+mod replay;
 mod report;
 mod trajectory;
 

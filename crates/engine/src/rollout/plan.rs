@@ -28,6 +28,9 @@ pub struct Variant {
     /// How to sample.
     #[serde(default)]
     pub sampling: Sampling,
+    /// The job whose attempts of the same names the agent `replay` plays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<PathBuf>,
 }
 
 impl Variant {

@@ -256,4 +256,9 @@ fn a_cassette_gives_the_same_without_a_server() {
     };
     assert_eq!(patches("recorded"), patches("replayed"));
     check(&gym, &fixes, "replayed");
+    // And so does what an attempt said, through the same tools.
+    let from = format!("from={}", gym.job("recorded").display());
+    gym.report("again", &["-a", "replay", "--ak", &from, "-l", "2"]);
+    assert_eq!(patches("recorded"), patches("again"));
+    check(&gym, &fixes, "again");
 }
