@@ -386,7 +386,10 @@ fn clean(fresh: &Sandbox) {
             let place = line.split(' ').next().unwrap_or_default();
             sandbox.spec().binds.iter().any(|bind| bind.target == Path::new(place))
         };
-        lines.filter(|line| !own(line)).collect::<Vec<_>>().join("\n")
+        // In no order: a first process that waited in its namespaces has mounted /proc before /usr.
+        let mut lines: Vec<_> = lines.filter(|line| !own(line)).collect();
+        lines.sort_unstable();
+        lines.join("\n")
     };
     let writable = fresh.spec().writable;
     let first =
