@@ -181,7 +181,7 @@ impl Rollout<'_> {
                         let one = from_agents.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(one) = one else { break };
                         if !self.stopped() {
-                            self.finish_one(one);
+                            self.finish(one);
                         }
                     }
                 })?);
@@ -198,6 +198,18 @@ impl Rollout<'_> {
             let _ = watcher.join();
             Ok(())
         })
+    }
+
+    /// The second half of an attempt. A mistake of ours costs that attempt, and not the grader.
+    fn finish(&self, ran: Ran) {
+        let name = ran.trial.name.clone();
+        let finished = catch_unwind(AssertUnwindSafe(|| self.finish_one(ran)));
+        if let Err(panic) = finished {
+            let why = words(&*panic);
+            self.keep(self.job.note(&name, "not_graded", &why));
+            let message = format!("{name} could not be graded: {why}: `job resume` tries again");
+            self.keep(Err(EngineError::Machine(message)));
+        }
     }
 
     /// Whether no more is to be begun.
@@ -251,12 +263,7 @@ impl Rollout<'_> {
         tries: u32,
         panic: &(dyn std::any::Any + Send),
     ) -> Vec<AttemptRecord> {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without words".to_owned());
-        let failure = Failure::new(FailureKind::Internal, text);
+        let failure = Failure::new(FailureKind::Internal, words(panic));
         let record = |trial: &Trial| self.failed(trial, tries, &job::now(), failure.clone());
         trials.iter().map(record).collect()
     }
@@ -303,4 +310,11 @@ impl Rollout<'_> {
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(u64::from(trial.attempt - 1)));
         sampling
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
 }
