@@ -84,22 +84,26 @@ impl Sandbox {
     /// As [`Sandbox::changes`], as a patch that git reads: with renames, modes, symlinks and binary
     /// files. Paths are relative to [`DiffOptions::top`].
     pub fn diff(&self, options: &DiffOptions) -> Result<Vec<u8>> {
-        let file = |changed: Changed| match changed {
-            Changed::File { executable, content } => {
-                palestra_diff::File { mode: if executable { 0o100755 } else { 0o100644 }, content }
-            }
-            Changed::Symlink { target } => palestra_diff::File { mode: 0o120000, content: target },
-        };
-        let changes: Vec<_> = self
-            .changes(options)?
-            .into_iter()
-            .map(|change| palestra_diff::Change {
-                path: change.path,
-                old: change.old.map(file),
-                new: change.new.map(file),
-            })
-            .collect();
+        let changes: Vec<palestra_diff::Change> =
+            self.changes(options)?.into_iter().map(Into::into).collect();
         Ok(palestra_diff::make(&changes, &palestra_diff::MakeOptions::default()))
+    }
+}
+
+impl From<Changed> for palestra_diff::File {
+    fn from(changed: Changed) -> Self {
+        match changed {
+            Changed::File { executable, content } => {
+                Self { mode: if executable { 0o100755 } else { 0o100644 }, content }
+            }
+            Changed::Symlink { target } => Self { mode: 0o120000, content: target },
+        }
+    }
+}
+
+impl From<Change> for palestra_diff::Change {
+    fn from(change: Change) -> Self {
+        Self { path: change.path, old: change.old.map(Into::into), new: change.new.map(Into::into) }
     }
 }
 

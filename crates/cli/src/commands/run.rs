@@ -61,7 +61,7 @@ fn regrade(cli: &Cli, args: &Again) -> Result<Code, CliError> {
     let (job, how) = open(&args.job)?;
     let agents = agents(&job.plan)?;
     let tools = Tools::open(context::surroundings(cli)?)?;
-    let mut request = request(&job, agents, &how, Vec::new());
+    let mut request = request(agents, &how, Vec::new());
     request.grading = context::jobs(args.grading);
     let progress = Progress::new(cli.quiet);
     let report = rollout::regrade(&tools, &job, &request, &progress);
@@ -82,7 +82,7 @@ fn start(cli: &Cli, job: &Job, agents: Vec<Arc<dyn Agent>>, how: &Asked) -> Resu
     let surroundings = context::surroundings(cli)?;
     let models = models::of(job, &agents, how)?;
     let tools = Tools::open(surroundings)?;
-    let request = request(job, agents, how, models);
+    let request = request(agents, how, models);
     let progress = Progress::new(cli.quiet);
     let report = rollout::run(&tools, job, &request, &progress);
     progress.done();
@@ -90,7 +90,6 @@ fn start(cli: &Cli, job: &Job, agents: Vec<Arc<dyn Agent>>, how: &Asked) -> Resu
 }
 
 fn request(
-    _job: &Job,
     agents: Vec<Arc<dyn Agent>>,
     how: &Asked,
     models: Vec<Arc<dyn palestra_model::Model>>,

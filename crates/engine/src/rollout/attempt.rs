@@ -8,7 +8,7 @@ use std::time::Instant;
 use palestra_agent::{AgentError, Aid, Exit, Live, Stage};
 use palestra_core::environment::TESTBED;
 use palestra_core::{Hash, atif, disk, job};
-use palestra_sandbox::{Bounds, Changed, DiffOptions, Sandbox};
+use palestra_sandbox::{Bounds, DiffOptions, Sandbox};
 use palestra_trace::Counters;
 use serde_json::{Map, Value, json};
 
@@ -471,20 +471,10 @@ fn take_patch(sandbox: &Sandbox, ground: &Ground) -> Result<Patch, Failure> {
     };
     let changes = sandbox.changes(&options)?;
     let all = changes.len();
-    let file = |changed: Changed| match changed {
-        Changed::File { executable, content } => {
-            palestra_diff::File { mode: if executable { 0o100755 } else { 0o100644 }, content }
-        }
-        Changed::Symlink { target } => palestra_diff::File { mode: 0o120000, content: target },
-    };
     let kept: Vec<palestra_diff::Change> = changes
         .into_iter()
         .filter(|change| !is_noise(&change.path) || ground.has(&change.path))
-        .map(|change| palestra_diff::Change {
-            path: change.path,
-            old: change.old.map(file),
-            new: change.new.map(file),
-        })
+        .map(Into::into)
         .collect();
     let left_out = u32::try_from(all - kept.len()).unwrap_or(u32::MAX);
     Ok(Patch {

@@ -163,11 +163,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// How an attempt ended by its own doing says what may be done with it: it is the agent's, so it is
-/// graded and may be trained on.
-pub fn exit_flags(_exit: &Exit) -> Flags {
-    Flags { retry: false, grade: true, train: true }
-}
+/// What follows when an attempt ended by its own doing, however: it is the agent's, so it is graded
+/// and may be trained on.
+pub const ENDED: Flags = Flags { retry: false, grade: true, train: true };
 
 /// The name in Harbor's table of errors of an exit that Harbor counts as one.
 pub(crate) fn exit_in_harbor(exit: &Exit) -> Option<&'static str> {

@@ -38,7 +38,7 @@ use ground::Grounds;
 use job::Stand;
 use permits::Permits;
 
-pub use failure::{Failure, FailureKind, Flags, exit_flags};
+pub use failure::{ENDED, Failure, FailureKind, Flags};
 pub use job::Job;
 pub use plan::{Branching, Group, JobPlan, PlannedTask, Trial, Variant, tasks_below};
 pub use record::{AttemptRecord, Forked, Seconds};

@@ -7,7 +7,7 @@ use palestra_model::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::failure::{Failure, Flags, exit_flags};
+use super::failure::{ENDED, Failure, Flags};
 
 /// Seconds of each phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -110,9 +110,9 @@ impl AttemptRecord {
     pub fn flags(&self) -> Flags {
         match (&self.failure, &self.exit) {
             (Some(failure), _) => failure.kind.flags(),
-            (None, Some(exit)) => {
+            (None, Some(_)) => {
                 let invalid = matches!(self.verdict, Some(Verdict::Invalid(_)));
-                Flags { train: !invalid, ..exit_flags(exit) }
+                Flags { train: !invalid, ..ENDED }
             }
             (None, None) => Flags { retry: true, grade: false, train: false },
         }
