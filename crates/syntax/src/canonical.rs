@@ -48,6 +48,15 @@ impl Module {
     }
 }
 
+/// The canonical bytes of `root`, the tree of a whole source without errors, such as one of
+/// [`Module::statements`]. Two modules mean the same if their statements do, one by one, after
+/// those are left out that mean nothing (free-standing strings).
+pub fn canonical_tree(root: Node<'_>, source: &[u8]) -> Vec<u8> {
+    let mut writer = Writer { source, out: Vec::new() };
+    writer.node(root, 0);
+    writer.out
+}
+
 struct Writer<'a> {
     source: &'a [u8],
     out: Vec<u8>,

@@ -13,6 +13,7 @@ mod split;
 
 use palestra_core::Entity;
 
+pub use canonical::canonical_tree;
 pub use module::{Item, MAX_SOURCE_BYTES, Module, Parser, universal_newlines};
 pub use paths::{is_r2e_test_path, is_source_code_path, is_test_path};
 

@@ -246,6 +246,12 @@ impl Module {
         }
     }
 
+    /// The texts of the statements at the top level, in order. A module with problems is one
+    /// piece, or none.
+    pub fn statements(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().filter_map(|(start, p)| self.source.get(*start..start + p.length))
+    }
+
     /// Whether the module is written in Python 2 in a way that Python 3 cannot read.
     pub fn is_python2(&self) -> bool {
         self.parts.iter().any(|(_, piece)| piece.python2)

@@ -365,3 +365,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_module_is_its_statements() {
+    let module = Parser::new().parse(b"'''Doc.'''\nimport a  # b\n\n@c\ndef f(x):\n    return 1\n");
+    let statements: Vec<&[u8]> = module.statements().collect();
+    let want: [&[u8]; 3] = [b"'''Doc.'''\n", b"import a  # b\n", b"@c\ndef f(x):\n    return 1\n"];
+    assert_eq!(statements, want);
+}
