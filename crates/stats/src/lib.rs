@@ -1,4 +1,19 @@
 //! Statistics of attempts, in closed form: numbers in, numbers out.
+//!
+//! [`pass_at_k`] is what an oracle would reach with `k` attempts, [`Cascade::best_at`] what a choice
+//! by scores reaches, [`Bootstrap`] how sure either is, [`quality`] how good the scores are.
+
+mod binomial;
+pub mod bootstrap;
+pub mod cascade;
+pub mod quality;
+mod random;
+
+pub use binomial::{Binomials, MAX_N as MAX_ATTEMPTS};
+pub use bootstrap::{Bootstrap, Interval, Matrix};
+pub use cascade::{Cascade, CascadeError, Field, Keep, Stage, Ties, dense_ranks};
+pub use quality::{TestEffect, auc, brier, ece, log_loss, test_effect};
+pub use random::SplitMix;
 
 /// The probability that at least one of `k` attempts succeeds, estimated without bias from `n`
 /// attempts of which `c` succeeded: `1 - C(n-c, k) / C(n, k)` (Chen et al., arXiv 2107.03374).
