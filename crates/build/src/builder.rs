@@ -22,7 +22,7 @@ use crate::recipe::{InstallMode, Recipe};
 use crate::repair;
 use crate::tree::{self, Blobs};
 use crate::uv::Uv;
-use crate::{dates, install, keys, resolve};
+use crate::{dates, fetching, install, keys, resolve};
 
 /// Everything that a [`Builder`] works with.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ impl Built {
 /// Variables for every command in an environment.
 pub fn variables(environment: &Environment) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = [
-        ("PATH", format!("{ENV_DIR}/bin:{}:/usr/local/bin:/usr/bin:/bin", resolve::UV_DIR)),
+        ("PATH", format!("{ENV_DIR}/bin:{}:/usr/local/bin:/usr/bin:/bin", fetching::UV_DIR)),
         ("VIRTUAL_ENV", ENV_DIR.to_owned()),
         ("HOME", "/tmp".to_owned()),
         ("LANG", "C.UTF-8".to_owned()),

@@ -6,10 +6,29 @@ use palestra_core::environment::{ENV_DIR, TESTBED};
 /// Minor versions whose last images are built on Debian bullseye.
 const BULLSEYE: &[&str] = &["3.5", "3.6"];
 
+/// How the repository gets to its place.
+const CLONED: &str = "COPY repo.bundle /opt/repo.bundle
+RUN git clone --branch main /opt/repo.bundle /testbed \\
+    && git -C /testbed remote remove origin \\
+    && rm /opt/repo.bundle
+";
+
+/// How it does when its tree is the bundle's with a patch: the bundle is in no layer of the image.
+const PATCHED: &str = "RUN --mount=type=bind,target=/context \\
+    git clone --branch main /context/repo.bundle /testbed \\
+    && cd /testbed \\
+    && git apply --whitespace=nowarn /context/base.patch \\
+    && rm -rf .git \\
+    && git init --quiet --initial-branch main \\
+    && git add --all --force \\
+    && git -c user.name=palestra -c user.email=palestra@localhost commit --quiet --message base
+";
+
 /// A Dockerfile that makes the environment, to be built in a directory that holds `repo.bundle`
 /// (one branch, `main`) and `requirements.lock` (the environment's lock). The repository ends up
-/// at `/testbed` without the bundle and without a remote.
-pub fn dockerfile(environment: &Environment) -> String {
+/// at `/testbed` without the bundle and without a remote. With `patched`, `base.patch` stands there
+/// too and is applied to the bundle's tree: what the image shows is one commit of the result.
+pub fn dockerfile(environment: &Environment, patched: bool) -> String {
     let python = &environment.python;
     let debian = if BULLSEYE.contains(&python.as_str()) { "bullseye" } else { "bookworm" };
     let mut out = format!(
@@ -26,12 +45,10 @@ pub fn dockerfile(environment: &Environment) -> String {
          && {ENV_DIR}/bin/python -m pip install --no-cache-dir --no-deps -r /opt/requirements.lock\n\
          ENV VIRTUAL_ENV={ENV_DIR} PATH={ENV_DIR}/bin:$PATH\n\
          \n\
-         COPY repo.bundle /opt/repo.bundle\n\
-         RUN git clone --branch main /opt/repo.bundle {TESTBED} \\\n    \
-         && git -C {TESTBED} remote remove origin \\\n    \
-         && rm /opt/repo.bundle\n\
+         {repository}\
          WORKDIR {TESTBED}\n",
         full = environment.python_full,
+        repository = if patched { PATCHED } else { CLONED },
         date = environment.exclude_newer.get(..10).unwrap_or(&environment.exclude_newer),
     );
     for (name, value) in &environment.env {
@@ -90,7 +107,7 @@ mod tests {
             runner: Runner::Pytest,
             install_key: Hash::of(b""),
         };
-        insta::assert_snapshot!(dockerfile(&environment), @r#"
+        insta::assert_snapshot!(dockerfile(&environment, false), @r#"
     # Python 3.6.15; packages as of 2017-04-01.
     FROM python:3.6-bullseye
 

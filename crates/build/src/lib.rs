@@ -10,6 +10,7 @@ mod builder;
 mod dates;
 pub mod docker;
 mod error;
+mod fetching;
 mod flight;
 mod imports;
 mod index;

@@ -2,22 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use fs_err as fs;
 use palestra_core::Hash;
-use palestra_sandbox::{Bind, Exec, FileOp, Host, Limits, Network, SandboxSpec, Store, Writable};
+use palestra_sandbox::{Bind, Exec, Host, Store};
 
+use crate::fetching::{Fetching, UV_DIR};
 use crate::index::Index;
 use crate::interpreters::Interpreter;
-use crate::resolve::{UV_DIR, binds};
+use crate::resolve::interpreter_binds;
 use crate::uv::Uv;
 
-/// Where uv's cache stands inside.
-const CACHE: &str = "/opt/cache";
-/// uv's configuration inside.
-const CONFIG: &str = "/opt/work/uv.toml";
 /// All commands together may take so long, each.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -68,50 +63,26 @@ impl ProgramTools<'_> {
     /// Installs a program, or finds it in the store. The error says in words what failed.
     pub fn install(&self, plan: &ProgramPlan<'_>) -> Result<Program, String> {
         let interpreter = plan.python.map(|wanted| self.interpreter(wanted)).transpose()?;
-        let mut all = match interpreter {
-            Some(interpreter) => binds(self.uv, interpreter),
-            None => Vec::new(),
-        };
+        let beside = interpreter.map(interpreter_binds).unwrap_or_default();
         let of = interpreter.map(|i| i.executable.display().to_string()).unwrap_or_default();
         let name =
             format!("program-{}-{}", plan.key.short(), &Hash::of(of.as_bytes()).short()[..8]);
-        let beside: Vec<Bind> =
-            all.iter().filter(|bind| !bind.target.starts_with(UV_DIR)).cloned().collect();
         if let Some(layer) = self.store.layer(&name) {
             return Ok(Program { layer, binds: beside });
         }
         let say = |error: &dyn std::fmt::Display| error.to_string();
-        let cache = self.state.join("uv-cache");
-        fs::create_dir_all(&cache).map_err(|e| say(&e))?;
-        all.push(Bind { source: cache, target: PathBuf::from(CACHE), writable: true });
-        all.extend(self.index.binds());
-        let policy = self.index.policy_with(plan.hosts)?;
-        let path = format!("{UV_DIR}:/usr/local/bin:/usr/bin:/bin");
-        let mut env: BTreeMap<String, String> =
-            self.index.variables().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let own = [
-            ("PATH", path.as_str()),
-            ("HOME", "/tmp"),
-            ("LANG", "C.UTF-8"),
-            ("UV_CACHE_DIR", CACHE),
-            ("UV_CONFIG_FILE", CONFIG),
-            ("UV_PYTHON_DOWNLOADS", "never"),
-            ("UV_NO_PROGRESS", "1"),
-        ];
-        env.extend(own.map(|(k, v)| (k.to_owned(), v.to_owned())));
-        env.extend(plan.env.clone());
-        let spec = SandboxSpec {
-            binds: all,
-            network: Network::Allow(Arc::new(policy)),
-            writable: Writable::Disk,
-            limits: Limits { memory: 8 << 30, ..Limits::default() },
-            env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-            ..SandboxSpec::default()
+        let fetching = Fetching {
+            host: self.host,
+            uv: self.uv,
+            index: self.index,
+            state: self.state,
+            layers: Vec::new(),
+            binds: beside.clone(),
+            programs: &[],
+            env: plan.env.clone().into_iter().collect(),
+            policy: self.index.policy_with(plan.hosts)?,
         };
-        let sandbox = self.host.create(&spec).map_err(|e| say(&e))?;
-        let bytes = self.index.config().into_bytes();
-        let config = FileOp::Write { path: PathBuf::from(CONFIG), mode: 0o644, bytes };
-        sandbox.apply(&[config]).map_err(|e| say(&e))?;
+        let sandbox = fetching.sandbox()?;
         let uv = format!("{UV_DIR}/uv");
         for command in plan.commands {
             let words = command.iter().map(|word| match word.as_str() {

@@ -4,35 +4,25 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use fs_err as fs;
 use palestra_core::environment::ENV_DIR;
 use palestra_core::{Environment, EnvironmentId, Hash, disk};
-use palestra_sandbox::{
-    Bind, Exec, ExecResult, FileOp, Limits, Network, Sandbox, SandboxSpec, Writable,
-};
+use palestra_sandbox::{Bind, Exec, ExecResult, FileOp, Sandbox};
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, Step};
 use crate::dates;
+use crate::fetching::{Fetching, WORK, uv_bind};
 use crate::interpreters::Interpreter;
 use crate::recipe::Recipe;
 use crate::requirement;
 use crate::uv::Uv;
 
-/// Where uv stands inside.
-pub(crate) const UV_DIR: &str = "/opt/uv";
-/// Where uv's cache stands inside.
-const CACHE: &str = "/opt/cache";
-/// Where lists of requirements are written inside.
-const WORK: &str = "/opt/work";
 /// Raised when the same inputs are resolved in another way.
 const FORM: &str = "1";
-/// uv's configuration inside.
-const CONFIG: &str = "/opt/work/uv.toml";
 
 /// Takes byte code over from an earlier environment.
 const BYTE_CODE: &str = include_str!("../data/byte_code.py");
@@ -69,15 +59,15 @@ struct Remembered {
 
 /// The interpreter at its own path, and uv.
 pub(crate) fn binds(uv: &Uv, interpreter: &Interpreter) -> Vec<Bind> {
-    let mut binds = vec![Bind {
-        source: uv.path.clone(),
-        target: PathBuf::from(UV_DIR).join("uv"),
-        writable: false,
-    }];
-    if let Some(prefix) = &interpreter.prefix {
-        binds.push(Bind { source: prefix.clone(), target: prefix.clone(), writable: false });
-    }
+    let mut binds = vec![uv_bind(uv)];
+    binds.extend(interpreter_binds(interpreter));
     binds
+}
+
+/// The interpreter at its own path.
+pub(crate) fn interpreter_binds(interpreter: &Interpreter) -> Vec<Bind> {
+    let bind = |p: &PathBuf| Bind { source: p.clone(), target: p.clone(), writable: false };
+    interpreter.prefix.iter().map(bind).collect()
 }
 
 /// Finds or makes the lock of a recipe, and the layer of its packages.
@@ -124,43 +114,22 @@ fn machine(error: impl std::fmt::Display) -> Failure {
 /// A sandbox with uv, the interpreter, the cache, and a way to the package indexes.
 fn place(builder: &Builder, interpreter: &Interpreter) -> Result<Sandbox, Failure> {
     let options = &builder.options;
-    let cache = options.state.join("uv-cache");
-    fs::create_dir_all(&cache).map_err(machine)?;
-    let mut all = binds(&options.uv, interpreter);
-    all.push(Bind { source: cache, target: PathBuf::from(CACHE), writable: true });
-    all.extend(options.index.binds());
+    let mut all = interpreter_binds(interpreter);
     if let Some(prior) = prior(builder, interpreter) {
         all.push(Bind { source: prior, target: PathBuf::from(PRIOR), writable: false });
     }
-    let mut env: Vec<(&str, &str)> = options.index.variables().collect();
-    let path = format!("{UV_DIR}:{ENV_DIR}/bin:/usr/local/bin:/usr/bin:/bin");
-    env.extend([
-        ("PATH", path.as_str()),
-        ("HOME", "/tmp"),
-        ("LANG", "C.UTF-8"),
-        ("UV_CACHE_DIR", CACHE),
-        ("UV_CONFIG_FILE", CONFIG),
-        ("UV_PYTHON_DOWNLOADS", "never"),
-        ("UV_LINK_MODE", "copy"),
-        ("UV_NO_PROGRESS", "1"),
-        ("VIRTUAL_ENV", ENV_DIR),
-    ]);
-    let spec = SandboxSpec {
+    let fetching = Fetching {
+        host: &options.host,
+        uv: &options.uv,
+        index: &options.index,
+        state: &options.state,
+        layers: Vec::new(),
         binds: all,
-        network: Network::Allow(Arc::new(options.index.policy().map_err(machine)?)),
-        writable: Writable::Disk,
-        limits: Limits { memory: 8 << 30, ..Limits::default() },
-        env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-        ..SandboxSpec::default()
+        programs: &[&format!("{ENV_DIR}/bin")],
+        env: vec![("VIRTUAL_ENV".to_owned(), ENV_DIR.to_owned())],
+        policy: options.index.policy().map_err(machine)?,
     };
-    let sandbox = options.host.create(&spec).map_err(machine)?;
-    let config = FileOp::Write {
-        path: PathBuf::from(CONFIG),
-        mode: 0o644,
-        bytes: options.index.config().into_bytes(),
-    };
-    sandbox.apply(&[config]).map_err(machine)?;
-    Ok(sandbox)
+    fetching.sandbox().map_err(machine)
 }
 
 /// The packages' directory of the environment made last with this interpreter.

@@ -15,6 +15,9 @@ pub const TASK_JSON: &str = "tests/task.json";
 pub const TEST_FILES: &str = "tests/files";
 /// Where a task directory keeps the one-commit repository.
 pub const BUNDLE: &str = "environment/repo.bundle";
+/// Where a task directory keeps what is applied to the tree of [`BUNDLE`] to get the tree that an
+/// agent starts from, where that is another. It holds the fix backwards, and no agent sees either.
+pub const BASE_PATCH: &str = "environment/base.patch";
 /// Where a task directory keeps the locked packages.
 pub const LOCK: &str = "environment/requirements.lock";
 /// Where a task directory keeps the gold patch.
@@ -98,6 +101,12 @@ struct Ours<'a> {
     pass_to_pass: usize,
     gate_runs: u32,
     unstable: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synthesis: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutation_score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weak: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -138,11 +147,15 @@ pub fn task_toml(task: &Task, title: &str) -> Result<String, toml::ser::Error> {
                 pass_to_pass: task.pass_to_pass.len(),
                 gate_runs: task.gate.runs,
                 unstable: task.gate.unstable.len(),
+                synthesis: task.synthesis.as_ref().map(|synthesis| synthesis.kind.as_str()),
+                mutation_score: task.strength.as_ref().map(|strength| strength.score),
+                weak: task.strength.as_ref().map(|strength| strength.weak),
             },
         },
         agent: Phase { timeout_sec: 3600.0 },
-        // Room for a machine ten times slower than the one that ran the gate.
-        verifier: Phase { timeout_sec: (seconds * 10.0).ceil().max(300.0) },
+        // Room for a machine ten times slower than the one that ran the gate, in few steps: the same
+        // task made twice is the same.
+        verifier: Phase { timeout_sec: 300.0 * 2f64.powf((seconds / 30.0).max(1.0).log2().ceil()) },
         environment: EnvironmentToml {
             build_timeout_sec: 1800.0,
             cpus: 1,

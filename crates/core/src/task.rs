@@ -35,7 +35,9 @@ pub struct GateRecord {
     /// Pass rates of tests that did not pass always on gold and never or always on base.
     /// (The rates of FAIL_TO_PASS and PASS_TO_PASS tests follow from their lists.)
     pub unstable: BTreeMap<String, PassRate>,
-    /// Wall seconds of every run, base runs first.
+    /// Wall seconds of every run, base runs first. Not written: the same task made twice is the
+    /// same.
+    #[serde(default, skip_serializing)]
     pub seconds: Vec<f64>,
 }
 
@@ -50,6 +52,63 @@ pub struct LeakCertificate {
     pub forbidden: usize,
     /// How many of the forbidden were found: 0.
     pub found: usize,
+}
+
+/// What a judge thinks of a task. It decides nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Opinion {
+    /// Whether the change alters behaviour that tests can show.
+    pub is_task: bool,
+    /// Whether the statement suffices to pass the tests.
+    pub sufficient: bool,
+    /// Whether the tests ask for more than it says.
+    pub tests_exceed_statement: bool,
+    /// `A`, or what is the matter, `B1` to `B11`, as SWE-rebench V2 has them.
+    pub codes: Vec<String>,
+    /// From 0 to 1.
+    pub confidence: f64,
+    /// Why.
+    pub reasons: String,
+    /// `easy`, `medium` or `hard`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difficulty: Option<String>,
+    /// The judge.
+    pub by: String,
+}
+
+/// How much the tests of a task see, as wrong fixes show that were graded for real.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Strength {
+    /// Wrong fixes that were graded.
+    pub mutants: usize,
+    /// Those that did not resolve the task.
+    pub killed: usize,
+    /// The share of the killed.
+    pub score: f64,
+    /// Tests of either list that failed for at least one.
+    pub distinguishing: usize,
+    /// FAIL_TO_PASS tests that passed with every one.
+    pub blind: usize,
+    /// Whether the score is below what was asked for.
+    pub weak: bool,
+    /// The hash of the wrong fixes.
+    pub made: Hash,
+}
+
+/// How a task came to be that people did not write.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Synthesis {
+    /// `bug` (put into a tree whose tests pass) or `tests` (written for a commit that has none).
+    pub kind: String,
+    /// What made it: names of modifiers, or of prompts with their versions.
+    pub by: Vec<String>,
+    /// The model that was asked, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The seed.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// A statement, a base tree, an environment, hidden tests and a gold patch.
@@ -77,6 +136,15 @@ pub struct Task {
     pub pass_to_pass: Vec<String>,
     /// Where the statement is from: `template` until one is written.
     pub statement_source: String,
+    /// What a judge thinks of it, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opinion: Option<Opinion>,
+    /// How it came to be, where it is not a commit with its own tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis: Option<Synthesis>,
+    /// How much its tests see, once that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
     /// What the gate saw.
     pub gate: GateRecord,
     /// What the object scan saw.

@@ -2,9 +2,11 @@
 
     python make.py specs OUT
     python make.py swegym OUT
+    python make.py swesmith OUT
     python make.py environments OG OUT [ROWS.jsonl ...]
 
-Run `specs` with an interpreter that has swebench==4.1.0, `swegym` with one that has the fork. OG is the folder `swebench-og` of the
+Run `specs` with an interpreter that has swebench==4.1.0, `swegym` with one that has the fork,
+`swesmith` with one that has swesmith==0.0.9. OG is the folder `swebench-og` of the
 package's source. The rows tell which of its instances have which version and setup commit.
 """
 
@@ -57,6 +59,43 @@ def write_lines(f, languages):
     f.write("}\n")
 
 
+def swesmith(out):
+    from swesmith.profiles import registry
+    from swesmith.profiles.base import RepoProfile
+    from swesmith.profiles.python import PythonProfile
+
+    entries = {}
+    for profile in registry.values():
+        kind = type(profile)
+        # What a function decides for each instance is no data.
+        files = kind.get_test_files in (RepoProfile.get_test_files, PythonProfile.get_test_files)
+        if not files or kind.get_test_cmd is not RepoProfile.get_test_cmd:
+            continue
+        entry = {"timeout": profile.timeout, "test_cmd": profile.test_cmd}
+        if isinstance(profile, PythonProfile):
+            entry["python"] = profile.python_version
+            entry["install"] = profile.install_cmds
+            # Only these say which files they mean.
+            entry["min_testing"] = profile.min_testing
+        # Without what is so for most.
+        usual = {"timeout": 90, "test_cmd": USUAL, "install": ["python -m pip install -e ."],
+                 "min_testing": False}
+        entries[profile.repo_name] = {k: v for k, v in entry.items() if usual.get(k) != v}
+    with open(out, "w") as f:
+        f.write("{\n")
+        f.write(",\n".join(
+            json.dumps(name) + ":" + json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
+            for name, entry in sorted(entries.items())
+        ))
+        f.write("}\n")
+
+
+USUAL = (
+    "source /opt/miniconda3/bin/activate; conda activate testbed; "
+    "pytest --disable-warnings --color=no --tb=no --verbose"
+)
+
+
 def environments(og, out, rows):
     known, lines, files, instances = {}, {}, [], {}
     for folder in sorted(os.listdir(og)):
@@ -105,5 +144,7 @@ if __name__ == "__main__":
         specs(sys.argv[2])
     elif sys.argv[1] == "swegym":
         swegym(sys.argv[2])
+    elif sys.argv[1] == "swesmith":
+        swesmith(sys.argv[2])
     else:
         environments(sys.argv[2], sys.argv[3], sys.argv[4:])

@@ -22,6 +22,7 @@ pub mod markers;
 pub mod report;
 mod rules;
 pub mod script;
+mod smith;
 mod spec;
 
 pub use cases::{Outcomes, Resolution, TestsStatus};
@@ -35,4 +36,5 @@ pub use rules::{
     Accept, CaseRules, Cleaning, ExitRule, FailOnly, ImageName, LogRules, Lookup, ParserChoice,
     Place, Region, Rules, Unlisted, VerdictRule, Workdir,
 };
+pub use smith::{SmithProfile, smith_profile, smith_test_files};
 pub use spec::{Language, OneOrMany, Spec, language, spec, specs, swe_gym_spec, swe_gym_specs};

@@ -8,8 +8,10 @@
 mod blob;
 mod bundle;
 mod command;
+mod compose;
 mod error;
 mod history;
+mod objects;
 mod open;
 mod pack;
 mod refs;
@@ -17,7 +19,9 @@ mod repo;
 mod scrub;
 
 pub use blob::{BlobReader, MAX_BLOB_BYTES};
+pub use compose::Composed;
 pub use error::GitError;
 pub use history::{ChangeReader, CommitChanges, HistoryOptions, PathChange, Walked};
+pub use objects::PackFile;
 pub use repo::{Repo, TreeEntry};
 pub use scrub::{AgentRepository, agent_repository, forbidden_objects, scan};

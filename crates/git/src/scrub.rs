@@ -89,10 +89,9 @@ pub fn forbidden_objects(
     base: &CommitId,
     fix: &CommitId,
 ) -> Result<HashSet<String>, GitError> {
-    let mut forbidden = tree_objects(repo, fix)?;
-    for known in tree_objects(repo, base)? {
-        forbidden.remove(&known);
-    }
+    let known = repo.tree_objects(base)?;
+    let mut forbidden: HashSet<String> = repo.tree_objects(fix)?.into_iter().collect();
+    forbidden.retain(|object| !known.contains(object));
     forbidden.insert(fix.as_str().to_owned());
     Ok(forbidden)
 }
@@ -176,28 +175,6 @@ pub(crate) fn read_header(bundle: &Path) -> Result<(usize, ObjectFormat), GitErr
         }
     }
     Ok((end + 2, format))
-}
-
-/// All trees and blobs below a commit, its root tree included.
-fn tree_objects(repo: &Repo, commit: &CommitId) -> Result<HashSet<String>, GitError> {
-    let mut git = command::on(repo.git_dir());
-    git.args(["ls-tree", "-r", "-t", "-z", "--full-tree", commit.as_str()]);
-    let listing = command::output(&mut git)?;
-    let mut objects = HashSet::new();
-    for record in listing.split(|b| *b == 0).filter(|r| !r.is_empty()) {
-        let tab = memchr::memchr(b'\t', record).unwrap_or(record.len());
-        let head = String::from_utf8_lossy(&record[..tab]);
-        let mut words = head.split(' ').skip(1);
-        match (words.next(), words.next()) {
-            (Some("commit"), Some(_)) => {}
-            (Some(_), Some(oid)) => drop(objects.insert(oid.to_owned())),
-            _ => return Err(GitError::malformed("git ls-tree", head.into_owned())),
-        }
-    }
-    let mut git = command::on(repo.git_dir());
-    git.args(["rev-parse", "--verify", "--quiet"]).arg(format!("{commit}^{{tree}}"));
-    objects.insert(String::from_utf8_lossy(&command::output(&mut git)?).trim().to_owned());
-    Ok(objects)
 }
 
 /// The tree of a commit.

@@ -408,3 +408,42 @@ fn a_real_repository_is_scrubbed() {
     let each = started.elapsed() / walked.len() as u32;
     eprintln!("{each:?} for each scrubbed and scanned repository");
 }
+
+#[test]
+fn a_pack_holds_what_was_asked_for_and_nothing_else() {
+    let fixture = Fixture::new();
+    fixture.write("a/one.txt", "one\n");
+    fixture.write("two.txt", "two\n");
+    let base = fixture.commit("base");
+    fixture.write("two.txt", "later\n");
+    let later = fixture.commit("later");
+    let repo = fixture.open();
+
+    let objects = repo.tree_objects(&base).unwrap();
+    // The root, its folder, and two files.
+    assert_eq!(objects.len(), 4);
+    assert!(objects.contains(&fixture.git(&["rev-parse", &format!("{base}^{{tree}}")])));
+    let new = fixture.git(&["rev-parse", &format!("{later}:two.txt")]);
+    assert!(!objects.contains(&new) && repo.tree_objects(&later).unwrap().contains(&new));
+
+    // A mirror may lack objects: they are told, and are no reason to fail.
+    let lost = "0123456789012345678901234567890123456789".to_owned();
+    let mut asked = objects.clone();
+    asked.insert(lost.clone());
+    assert_eq!(repo.missing_objects(&objects).unwrap().len(), 0);
+    assert_eq!(repo.missing_objects(&asked).unwrap().into_iter().collect::<Vec<_>>(), [lost]);
+
+    let files = repo.pack(&asked).unwrap();
+    let ends: Vec<&str> = files.iter().filter_map(|f| f.name.rsplit('.').next()).collect();
+    assert_eq!(ends, ["idx", "pack"]);
+    assert_eq!(repo.pack(&objects).unwrap(), files, "the same objects give the same pack");
+    let alone = fixture.dir.path().join("alone");
+    git_in(fixture.dir.path(), &["init", "-q", "--bare", alone.to_str().unwrap()]);
+    for file in &files {
+        fs::write(alone.join("objects/pack").join(&file.name), &file.bytes).unwrap();
+    }
+    let listed =
+        git_in(&alone, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+    let listed: std::collections::BTreeSet<String> = listed.lines().map(str::to_owned).collect();
+    assert_eq!(listed, objects);
+}

@@ -154,10 +154,10 @@ pub struct GateInput<'a> {
     pub spec: &'a SandboxSpec,
     /// How to run it.
     pub environment: &'a Environment,
-    /// The hidden tests, laid over the tree last, on both sides.
-    pub test_ops: &'a [FileOp],
-    /// The fix.
-    pub gold_ops: &'a [FileOp],
+    /// What makes of that tree the one with the fix; the hidden tests come last.
+    pub with_fix: &'a [FileOp],
+    /// What makes of it the one without; the hidden tests come last.
+    pub without: &'a [FileOp],
     /// What the tests are run on.
     pub test_paths: &'a [String],
     /// Bounds of each run.
@@ -166,36 +166,34 @@ pub struct GateInput<'a> {
     pub runs: u32,
 }
 
-/// Runs both sides, decides, and judges the runs by what was decided. A run with the fix that was
-/// made before can be given as `first_gold`. If one run of each side shows no difference, the
-/// others are not made.
+/// Runs both sides, decides, and judges the runs by what was decided. Runs with the fix that were
+/// made before can be given as `gold`. If one run of each side shows no difference, the others are
+/// not made.
 pub fn gate(
     host: &Host,
     input: &GateInput<'_>,
-    first_gold: Option<TestRun>,
+    gold: Vec<TestRun>,
 ) -> Result<GateOutcome, GradeError> {
-    let with_fix: Vec<FileOp> = input.gold_ops.iter().chain(input.test_ops).cloned().collect();
     let run = |changes: &[FileOp], limits: &RunLimits| {
         run_tests(host, input.spec, input.environment, changes, input.test_paths, limits)
     };
-    let mut runs = Runs { gold: Vec::new(), base: Vec::new() };
-    let first = match first_gold {
-        Some(run) => run,
-        None => run(&with_fix, input.limits)?,
-    };
-    let hopeless = hopeless(&first);
-    runs.gold.push(first);
-    if let Some(reject) = hopeless {
+    let mut runs = Runs { gold, base: Vec::new() };
+    if runs.gold.is_empty() {
+        runs.gold.push(run(input.with_fix, input.limits)?);
+    }
+    if let Some(reject) = hopeless(&runs.gold[0]) {
         return Ok(runs.end(Err(reject)));
     }
     let base_limits = without_fix(input.limits, runs.gold[0].seconds);
-    runs.base.push(run(input.test_ops, &base_limits)?);
+    runs.base.push(run(input.without, &base_limits)?);
     if let Err(reject) = runs.decide(input.test_paths) {
         return Ok(runs.end(Err(reject)));
     }
     for _ in 1..input.runs.max(1) {
-        runs.gold.push(run(&with_fix, input.limits)?);
-        runs.base.push(run(input.test_ops, &base_limits)?);
+        if runs.gold.len() <= runs.base.len() {
+            runs.gold.push(run(input.with_fix, input.limits)?);
+        }
+        runs.base.push(run(input.without, &base_limits)?);
     }
     let decision = runs.decide(input.test_paths);
     Ok(runs.end(decision))

@@ -2,8 +2,10 @@
 
 mod audit;
 mod evidence;
+mod rejudge;
 
-pub use evidence::evidence;
+pub use self::evidence::evidence;
+pub use self::rejudge::{Asked, Stale, rejudge};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! A run into a verdict.
 
-use palestra_core::{InvalidReason, Verdict};
+use palestra_core::{InvalidReason, TestReport, Verdict};
 use palestra_sandbox::Outcome;
 
 use crate::run::TestRun;
@@ -41,15 +41,8 @@ pub fn verdict(run: &TestRun, fail_to_pass: &[String], pass_to_pass: &[String]) 
             return Verdict::Invalid(InvalidReason::TimedOut);
         }
     }
-    match bad.first() {
-        Some(first) => Verdict::Unresolved(format!(
-            "{} of {} tests did not pass; the first is {first} ({})",
-            bad.len(),
-            listed().count(),
-            run.report
-                .status(first)
-                .map_or("missing".to_owned(), |s| format!("{s:?}").to_lowercase()),
-        )),
+    match first_bad(&run.report, fail_to_pass, pass_to_pass) {
+        Some(why) => Verdict::Unresolved(why),
         None if run.report.finished => Verdict::Resolved,
         None => Verdict::Unresolved(format!(
             "the run did not come to its end ({:?}{})",
@@ -57,6 +50,21 @@ pub fn verdict(run: &TestRun, fail_to_pass: &[String], pass_to_pass: &[String]) 
             run.died_in.as_ref().map_or(String::new(), |place| format!(", in {place}")),
         )),
     }
+}
+
+/// How many of the tests that must pass did not, and the first of them.
+pub(crate) fn first_bad(
+    report: &TestReport,
+    fail_to_pass: &[String],
+    pass_to_pass: &[String],
+) -> Option<String> {
+    let listed = || fail_to_pass.iter().chain(pass_to_pass);
+    let bad: Vec<&String> = listed().filter(|id| !report.passed(id)).collect();
+    let first = bad.first()?;
+    let status = report.status(first);
+    let status = status.map_or("missing".to_owned(), |s| format!("{s:?}").to_lowercase());
+    let (bad, all) = (bad.len(), listed().count());
+    Some(format!("{bad} of {all} tests did not pass; the first is {first} ({status})"))
 }
 
 /// The last line with something in it, for a message.
@@ -87,6 +95,7 @@ mod tests {
             sessions: 1,
             log_tail: String::new(),
             seconds: 0.0,
+            processor: 0.0,
         }
     }
 

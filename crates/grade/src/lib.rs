@@ -31,7 +31,7 @@ mod twin;
 
 pub use error::GradeError;
 pub use gate::{GateOutcome, GateReject, Proof, decide, gate};
-pub use grade::{GradeInput, evidence, grade};
+pub use grade::{Asked, GradeInput, Stale, evidence, grade, rejudge};
 pub use grading::{Audit, Cause, Evidence, GradeOptions, Grading, Tampering, Weight, When};
 pub use judge::verdict;
 pub use run::{RunLimits, TestRun, overlay_ops, run_tests};

@@ -48,6 +48,8 @@ pub struct TestRun {
     pub log_tail: String,
     /// Wall seconds, from making the sandbox to its removal.
     pub seconds: f64,
+    /// Processor time of everything that was run; 0 where it was not asked for.
+    pub processor: f64,
 }
 
 /// Hidden files as changes, to be laid over everything else. Content is `None` for a path that
@@ -104,6 +106,7 @@ pub fn run_tests(
         Some(failed) => failed,
         None => bench.run(test_paths)?,
     };
+    run.processor = sandbox.processor_time()?.as_secs_f64();
     sandbox.destroy()?;
     run.seconds = begin.elapsed().as_secs_f64();
     Ok(run)

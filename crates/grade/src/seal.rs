@@ -2,7 +2,8 @@
 //!
 //! A pipe of which nobody inside holds the other end, so what was written stays written. Each line
 //! carries its number and a seal made with a key that is used once: the next one is its hash. So a
-//! line that somebody else wrote shows, and so does one that somebody took out of the pipe.
+//! line that somebody else wrote shows, and so does one that somebody took out of the pipe. Events
+//! that were written together stand in one line, with tabs between them.
 
 use palestra_testlog::structured::bounded;
 use serde::Deserialize;
@@ -58,9 +59,12 @@ impl Seal {
     }
 }
 
-#[derive(Deserialize)]
-struct Kind {
-    e: String,
+/// How the runner begins what the guard has to tell.
+const TELLS: &[u8] = br#"{"e":"guard","#;
+
+/// What the guard told, if the event is of the guard.
+fn guarded(event: &[u8]) -> Option<Told> {
+    event.starts_with(TELLS).then(|| serde_json::from_slice(event).ok()).flatten()
 }
 
 /// Reads what was written under `key`.
@@ -72,12 +76,13 @@ pub(crate) fn open(bytes: &[u8], key: [u8; 32]) -> Opened {
         match accept(&mut seal, line, ahead) {
             Some((text, skipped)) => {
                 opened.lost |= skipped;
-                let guard = serde_json::from_slice(text).is_ok_and(|kind: Kind| kind.e == "guard");
-                match serde_json::from_slice(text) {
-                    Ok(told) if guard => opened.told.push(told),
-                    _ => {
-                        opened.record.extend_from_slice(text);
-                        opened.record.push(b'\n');
+                for event in text.split(|b| *b == b'\t') {
+                    match guarded(event) {
+                        Some(told) => opened.told.push(told),
+                        None => {
+                            opened.record.extend_from_slice(event);
+                            opened.record.push(b'\n');
+                        }
                     }
                 }
             }
@@ -143,6 +148,19 @@ mod tests {
         assert!(opened.foreign.is_empty() && !opened.lost);
         let other = open(text.as_bytes(), [8; 32]);
         assert!(other.record.is_empty() && other.foreign.is_empty());
+    }
+
+    #[test]
+    fn events_that_were_written_together_are_told_apart() {
+        let told = r#"{"e":"guard","kind":"event","name":"a\tb","file":"f"}"#;
+        let lines = sealed(&[&format!("{{\"e\":\"a\"}}\t{told}\t{{\"e\":\"b\"}}")]);
+        let opened = open(lines[0].as_bytes(), KEY);
+        assert_eq!(opened.record, b"{\"e\":\"a\"}\n{\"e\":\"b\"}\n");
+        assert_eq!(opened.told[0].name, "a\tb");
+        // One seal holds for all of them.
+        let cut = lines[0].replace("\t{\"e\":\"b\"}", "");
+        let opened = open(cut.as_bytes(), KEY);
+        assert!(opened.record.is_empty() && opened.told.is_empty());
     }
 
     #[test]

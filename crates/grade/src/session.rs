@@ -132,6 +132,7 @@ impl<'a> Bench<'a> {
             sessions: 0,
             log_tail: std::mem::take(&mut self.log),
             seconds: 0.0,
+            processor: 0.0,
         }
     }
 
@@ -191,6 +192,7 @@ impl<'a> Bench<'a> {
             sessions: self.sessions,
             log_tail: std::mem::take(&mut self.log),
             seconds: 0.0,
+            processor: 0.0,
         })
     }
 

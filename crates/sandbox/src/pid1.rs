@@ -62,6 +62,8 @@ pub(crate) mod request {
     pub(crate) const COPY: u8 = 12;
     /// End every process but the first, and empty the file systems that no snapshot keeps.
     pub(crate) const RESET: u8 = 13;
+    /// Processor time of the processes that have ended.
+    pub(crate) const USED: u8 = 14;
 }
 
 /// How a first process begins, before there is a sandbox to be.
@@ -445,6 +447,7 @@ impl Agent {
                 self.note(&ended);
                 inside::forget(&self.place)
             }
+            request::USED => processes::used(),
             request::UPPER => return Ok(upper::hand_out(place)),
             request::COPY => {
                 let all = input.bool()?;

@@ -8,6 +8,9 @@ use std::time::Duration;
 use libc::pid_t;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
+use crate::pid1::DONE;
+use crate::wire::Encoder;
+
 /// How often to look for processes that escape by forking before all of them are killed.
 const ROUNDS: usize = 200;
 
@@ -24,6 +27,18 @@ pub(crate) fn reap() -> io::Result<Option<Ended>> {
         pid if pid > 0 => Ok(Some((pid, status))),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Microseconds of processor time of every process that has ended and was waited for.
+pub(crate) fn used() -> Encoder {
+    // SAFETY: an all-zero rusage is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a local value.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) };
+    let micros = |time: libc::timeval| (time.tv_sec * 1_000_000 + time.tv_usec).max(0) as u64;
+    let mut answer = Encoder::default();
+    answer.u8(DONE).u64(micros(usage.ru_utime) + micros(usage.ru_stime));
+    answer
 }
 
 /// Kills every process of the sandbox but this one, and waits until they are gone.

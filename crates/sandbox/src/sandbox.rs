@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use palestra_proxy::proxy_variables;
 
@@ -12,8 +13,10 @@ use palestra_store::LayersInUse;
 use crate::error::{Result, SandboxError};
 use crate::host::{Host, Inner, PROXY_PORT};
 use crate::live::{Live, locked};
+use crate::pid1::request;
 use crate::snapshot::{Held, Snapshot};
 use crate::spec::{Network, SandboxSpec};
+use crate::wire::{Decoder, Encoder};
 
 /// Variables that every command has, unless the sandbox or the command says otherwise.
 const DEFAULT_ENV: [(&str, &str); 5] = [
@@ -109,6 +112,24 @@ impl Sandbox {
         let now = std::mem::replace(&mut locked(&self.state).now, Now::Dead);
         if let Now::Live(live) = now {
             live.kill();
+        }
+    }
+
+    /// Processor time of the programs that have ended in it so far, with all that they started.
+    /// It begins anew with the first use after a snapshot.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let mut out = Encoder::default();
+        out.u8(request::USED);
+        match self.live()?.order(&out, &[], "the processor time")? {
+            Ok((body, _)) => {
+                let micros = Decoder(&body).u64();
+                micros
+                    .map(Duration::from_micros)
+                    .map_err(|_| SandboxError::Protocol("the processor time"))
+            }
+            Err(source) => {
+                Err(SandboxError::Io { what: "ask for processor time".to_owned(), source })
+            }
         }
     }
 

@@ -13,7 +13,6 @@ use crate::error::BuildError;
 use crate::rows::known::{self, Files};
 use crate::rows::source::SourceRepo;
 use crate::rows::spec::RowSpec;
-use crate::rows::testbed;
 use crate::tree::{self, Blobs};
 
 /// The layers with them, and remarks on what is not to be had.
@@ -41,7 +40,7 @@ fn layer(store: &Store, sibling: &SourceRepo, wanted: &Files) -> Result<PathBuf,
     let key = Hash::of_parts([commit.as_str(), &wanted.path, &wanted.to]);
     let name = format!("rows-files-{}", key.short());
     store.build_layer(&name, |layer| {
-        let missing = testbed::missing(repo, &testbed::tree_objects(repo, commit)?)?;
+        let missing = repo.missing_objects(&repo.tree_objects(commit)?)?;
         let blobs = Blobs::new(repo.clone());
         let below = format!("{}/", wanted.path.trim_matches('/'));
         let to = Path::new(wanted.to.trim_start_matches('/'));

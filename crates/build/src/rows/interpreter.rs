@@ -13,6 +13,7 @@ use palestra_sandbox::{Bind, Exec, LayerBuilder};
 
 use crate::error::BuildError;
 use crate::interpreters::Interpreter;
+use crate::resolve;
 use crate::rows::builder::RowBuilder;
 use crate::rows::failure::{self, Failed, RowCause, RowStep};
 use crate::rows::packages;
@@ -49,7 +50,7 @@ pub(crate) fn runtime(builder: &RowBuilder, interpreter: &Interpreter) -> Result
     let in_place = || Runtime {
         name: format!("venv-{}", key.short()),
         layers: Vec::new(),
-        binds: place::interpreter_binds(interpreter),
+        binds: resolve::interpreter_binds(interpreter),
         executable: interpreter.executable.clone(),
     };
     let Some(prefix) = &interpreter.prefix else { return Ok(in_place()) };

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -10,28 +9,19 @@ use palestra_sandbox::{
     Bind, Exec, FileOp, Limits, Network, Outcome, Sandbox, SandboxSpec, Writable,
 };
 
-use crate::interpreters::Interpreter;
-use crate::resolve;
+pub(crate) use crate::fetching::WORK;
+
+use crate::fetching::Fetching;
 use crate::rows::builder::RowOptions;
 use crate::rows::failure::{Failed, RowCause, RowStep};
 use crate::rows::interpreter::Runtime;
 use crate::rows::spec::RowSpec;
 use crate::rows::standin::{self, CONDA, PREFIX};
 
-/// Where caches stand in sandboxes that fetch packages.
-const CACHE: &str = "/opt/cache";
-/// Where lists and scripts are written inside.
-pub(crate) const WORK: &str = "/opt/work";
-/// uv's configuration inside.
-const CONFIG: &str = "/opt/work/uv.toml";
+/// Where pip's cache stands in sandboxes that fetch packages.
+const PIP_CACHE: &str = "/opt/pip-cache";
 /// How much of a step's output is kept, bytes.
 const KEPT: usize = 1 << 20;
-
-/// What must be visible: the interpreter at its own path.
-pub(crate) fn interpreter_binds(interpreter: &Interpreter) -> Vec<Bind> {
-    let bind = |p: &PathBuf| Bind { source: p.clone(), target: p.clone(), writable: false };
-    interpreter.prefix.iter().map(bind).collect()
-}
 
 /// A sandbox with the package indexes in reach, uv and its cache. No code of a repository may
 /// ever be in it.
@@ -41,63 +31,33 @@ pub(crate) fn fetching(
     layers: &[PathBuf],
 ) -> Result<Sandbox, Failed> {
     let machine = |error: &dyn std::fmt::Display| Failed::machine(RowStep::Packages, error);
-    let cache = options.state.join("uv-cache");
     let pip = options.state.join("pip-cache");
-    for dir in [&cache, &pip] {
-        fs::create_dir_all(dir).map_err(|e| machine(&e))?;
-    }
+    fs::create_dir_all(&pip).map_err(|e| machine(&e))?;
     let mut binds = runtime.binds.clone();
-    binds.push(Bind {
-        source: options.uv.path.clone(),
-        target: Path::new(resolve::UV_DIR).join("uv"),
-        writable: false,
-    });
-    let at = |name: &str| Path::new(CACHE).join(name);
-    binds.push(Bind { source: cache, target: at("uv"), writable: true });
-    binds.push(Bind { source: pip, target: at("pip"), writable: true });
-    binds.extend(options.index.binds());
-    let mut env: Vec<(String, String)> = Vec::new();
-    for (name, value) in options.index.for_pip() {
-        // Inside, the way out is the sandbox's own.
-        if name != "HTTPS_PROXY" {
-            env.push((name, value));
-        }
-    }
-    let path = format!("{}:{PREFIX}/bin:/usr/local/bin:/usr/bin:/bin", resolve::UV_DIR);
-    for (name, value) in [
-        ("PATH", path.as_str()),
-        ("HOME", "/tmp"),
-        ("LANG", "C.UTF-8"),
-        ("UV_CACHE_DIR", "/opt/cache/uv"),
-        ("UV_CONFIG_FILE", CONFIG),
-        ("UV_PYTHON_DOWNLOADS", "never"),
-        ("UV_LINK_MODE", "copy"),
-        ("UV_NO_PROGRESS", "1"),
-        ("PIP_CACHE_DIR", "/opt/cache/pip"),
+    binds.push(Bind { source: pip, target: PathBuf::from(PIP_CACHE), writable: true });
+    let mut env = options.index.for_pip();
+    // Inside, the way out is the sandbox's own.
+    env.retain(|(name, _)| name != "HTTPS_PROXY");
+    let own = [
+        ("PIP_CACHE_DIR", PIP_CACHE),
         ("PIP_CONFIG_FILE", "/dev/null"),
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
         ("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt"),
         ("PYTHONDONTWRITEBYTECODE", "1"),
-    ] {
-        env.push((name.to_owned(), value.to_owned()));
-    }
-    let spec = SandboxSpec {
+    ];
+    env.extend(own.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let fetching = Fetching {
+        host: &options.host,
+        uv: &options.uv,
+        index: &options.index,
+        state: &options.state,
         layers: runtime.layers.iter().chain(layers).cloned().collect(),
         binds,
-        network: Network::Allow(Arc::new(options.index.policy().map_err(|e| machine(&e))?)),
-        writable: Writable::Disk,
-        limits: Limits { memory: 8 << 30, ..Limits::default() },
-        env: env.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-        ..SandboxSpec::default()
+        programs: &[&format!("{PREFIX}/bin")],
+        env,
+        policy: options.index.policy().map_err(|e| machine(&e))?,
     };
-    let sandbox = options.host.create(&spec).map_err(|e| machine(&e))?;
-    let config = FileOp::Write {
-        path: PathBuf::from(CONFIG),
-        mode: 0o644,
-        bytes: options.index.config().into_bytes(),
-    };
-    sandbox.apply(&[config]).map_err(|e| machine(&e))?;
-    Ok(sandbox)
+    fetching.sandbox().map_err(|e| machine(&e))
 }
 
 /// A sandbox for the row's own commands: no network, and nothing of the host to write to.

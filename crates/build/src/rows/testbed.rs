@@ -2,14 +2,11 @@
 //! its own name and nothing later is to be found.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use fs_err as fs;
 use palestra_core::{CommitId, Hash};
 use palestra_git::{Repo, TreeEntry};
-use palestra_sandbox::Store;
+use palestra_sandbox::{LayerBuilder, Store};
 
 use crate::error::BuildError;
 use crate::rows::known;
@@ -46,7 +43,7 @@ pub(crate) fn lay_out(
     let blobs = Blobs::new(repo.clone());
     let root = Path::new(workdir.trim_start_matches('/'));
     // A mirror may lack what is largest. Most tests do without it.
-    let missing = missing(repo, &tree_objects(repo, &known)?)?;
+    let missing = repo.missing_objects(&repo.tree_objects(&known)?)?;
     let (lost, entries): (Vec<TreeEntry>, Vec<TreeEntry>) =
         all.into_iter().partition(|entry| missing.contains(&entry.oid));
     let absent: Vec<Vec<u8>> = lost.into_iter().map(|entry| entry.path).collect();
@@ -83,12 +80,8 @@ fn pack_layer(
 ) -> Result<PathBuf, BuildError> {
     let name = layer_name("pack", &[commit.as_str(), &root.to_string_lossy()]);
     store.build_layer(&name, |layer| {
-        let objects = tree_objects(repo, commit)?;
-        for (file, bytes) in pack(repo, &objects)? {
-            let path = root.join(".git/objects/pack").join(&file);
-            layer.file(path, false, &format!("row-{file}"), || Ok(bytes))?;
-        }
-        Ok::<(), BuildError>(())
+        let objects = repo.tree_objects(commit)?;
+        add_pack(layer, repo, &objects, &root.join(".git"))
     })
 }
 
@@ -103,17 +96,14 @@ fn git_layer(
     let base = release.map_or("", |release| release.as_str());
     let name = layer_name("git", &[commit.as_str(), base, &root.to_string_lossy()]);
     store.build_layer(&name, |layer| {
-        let mut objects = tree_objects(repo, commit)?;
+        let mut objects = repo.tree_objects(commit)?;
         if let Some(release) = release {
-            let there = tree_objects(repo, release)?;
+            let there = repo.tree_objects(release)?;
             objects.retain(|object| !there.contains(object));
         }
         objects.insert(commit.as_str().to_owned());
         let git = root.join(".git");
-        for (file, bytes) in pack(repo, &objects)? {
-            let path = git.join("objects/pack").join(&file);
-            layer.file(path, false, &format!("row-{file}"), || Ok(bytes))?;
-        }
+        add_pack(layer, repo, &objects, &git)?;
         layer.dir(git.join("objects/info"))?;
         layer.dir(git.join("refs/tags"))?;
         // Files in layers have times that follow from their content; git must go by those and by
@@ -135,110 +125,23 @@ fn git_layer(
     })
 }
 
+/// Puts a pack of these objects into a git directory.
+fn add_pack(
+    layer: &mut LayerBuilder<'_>,
+    repo: &Repo,
+    objects: &BTreeSet<String>,
+    git: &Path,
+) -> Result<(), BuildError> {
+    for file in repo.pack(objects)? {
+        let path = git.join("objects/pack").join(&file.name);
+        layer.file(path, false, &format!("row-{}", file.name), || Ok(file.bytes))?;
+    }
+    Ok(())
+}
+
 fn layer_name(kind: &str, parts: &[&str]) -> String {
     let parts = [FORM].into_iter().chain(parts.iter().copied());
     format!("rows-{kind}-{}", Hash::of_parts(parts).short())
-}
-
-/// The names of a commit's root tree and of everything below it.
-pub(crate) fn tree_objects(repo: &Repo, commit: &CommitId) -> Result<BTreeSet<String>, BuildError> {
-    let mut list = git(repo);
-    list.args(["ls-tree", "-r", "-t", "-z", "--full-tree", commit.as_str()]);
-    let mut objects = BTreeSet::new();
-    for record in output(list, &[])?.split(|b| *b == 0).filter(|r| !r.is_empty()) {
-        let head = record.split(|b| *b == b'\t').next().unwrap_or_default();
-        let head = String::from_utf8_lossy(head);
-        let words: Vec<&str> = head.split(' ').collect();
-        if let [_, "tree" | "blob", oid] = words.as_slice() {
-            objects.insert((*oid).to_owned());
-        }
-    }
-    let mut root = git(repo);
-    root.args(["rev-parse", "--verify", "--quiet"]).arg(format!("{commit}^{{tree}}"));
-    objects.insert(String::from_utf8_lossy(&output(root, &[])?).trim().to_owned());
-    Ok(objects)
-}
-
-/// Those of these objects that the repository does not have.
-pub(crate) fn missing(
-    repo: &Repo,
-    objects: &BTreeSet<String>,
-) -> Result<BTreeSet<String>, BuildError> {
-    let mut check = git(repo);
-    check.args(["cat-file", "--batch-check=%(objectname)"]);
-    let said = output(check, names(objects).as_bytes())?;
-    let lost = String::from_utf8_lossy(&said).into_owned();
-    Ok(lost.lines().filter_map(|l| l.strip_suffix(" missing")).map(str::to_owned).collect())
-}
-
-fn names<'a>(objects: impl IntoIterator<Item = &'a String>) -> String {
-    objects.into_iter().map(|object| format!("{object}\n")).collect()
-}
-
-/// A pack of exactly these objects, with its index: names of files and their content.
-fn pack(repo: &Repo, objects: &BTreeSet<String>) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-    let scratch = tempfile::tempdir()?;
-    let mut make = git(repo);
-    make.args(["-c", "pack.threads=1", "pack-objects", "--quiet", "--no-reuse-object"]);
-    // Reused deltas could lean on objects that are not among these.
-    make.args(["--window=20", "--depth=50"]);
-    make.arg(scratch.path().join("pack"));
-    let missing = missing(repo, objects)?;
-    output(make, names(objects.difference(&missing)).as_bytes())?;
-    let mut files = Vec::new();
-    for entry in fs::read_dir(scratch.path())? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".pack") || name.ends_with(".idx") {
-            files.push((name, fs::read(entry.path())?));
-        }
-    }
-    Ok(files)
-}
-
-/// A git command on our private repository, which has neither configuration nor hooks nor
-/// attributes of the repository whose objects it borrows.
-fn git(repo: &Repo) -> Command {
-    let mut git = Command::new("git");
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    git.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/nonexistent");
-    for (name, value) in [
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_ATTR_NOSYSTEM", "1"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-        ("GIT_NO_REPLACE_OBJECTS", "1"),
-        ("GIT_NO_LAZY_FETCH", "1"),
-    ] {
-        git.env(name, value);
-    }
-    git.args(["-c", "core.hooksPath=/dev/null", "-c", "core.attributesFile=/dev/null"]);
-    git.arg("--git-dir").arg(repo.git_dir()).current_dir("/");
-    git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    git
-}
-
-fn output(mut command: Command, input: &[u8]) -> Result<Vec<u8>, BuildError> {
-    let mut child = command.spawn()?;
-    let stdin = child.stdin.take();
-    let result = std::thread::scope(|scope| {
-        let writer = scope.spawn(move || match stdin {
-            Some(mut stdin) => stdin.write_all(input),
-            None => Ok(()),
-        });
-        let result = child.wait_with_output();
-        // A program that ends early has said why.
-        let _ = writer.join();
-        result
-    })?;
-    if result.status.success() {
-        return Ok(result.stdout);
-    }
-    let said = String::from_utf8_lossy(&result.stderr).trim().to_owned();
-    Err(BuildError::Io(std::io::Error::other(format!(
-        "git could not read the repository ({}): {said}",
-        result.status
-    ))))
 }
 
 /// The text that `packages = "requirements.txt"` or `"environment.yml"` of a specification stands

@@ -10,7 +10,7 @@ use palestra_dialect::Dialect;
 use palestra_engine::dataset::Dataset;
 use palestra_engine::evaluate::{
     Evaluation, OwnRequest, Place, Request, Sources, Submission, evaluate, evaluate_own,
-    own_instances, regrade as again,
+    own_instances, regrade as again, regrade_own,
 };
 use palestra_engine::shop::Tools;
 use palestra_grade::GradeOptions;
@@ -19,7 +19,7 @@ use crate::args::Cli;
 use crate::args_grade::{Grade, Graded, Regrade};
 use crate::context;
 use crate::outcome::{CliError, Code};
-use crate::progress::{Progress, result};
+use crate::progress::{Progress, note, result};
 
 pub(crate) fn grade(cli: &Cli, args: &Grade) -> Result<Code, CliError> {
     if is_own(&args.graded.dataset) {
@@ -82,11 +82,7 @@ fn is_own(path: &Path) -> bool {
 
 /// Grades predictions on our own tasks.
 fn own(cli: &Cli, args: &Grade) -> Result<Code, CliError> {
-    if args.graded.dialect.is_some() || args.graded.kind.is_some() {
-        return Err(CliError::usage(
-            "our own tasks are graded by our own rules: leave --dialect and --kind out",
-        ));
-    }
+    refuse_kinds(&args.graded)?;
     let dataset = Dataset::open(&args.graded.dataset, None)?;
     let all = own_instances(&dataset)?;
     let predictions = Predictions::parse(&args.predictions);
@@ -96,14 +92,7 @@ fn own(cli: &Cli, args: &Grade) -> Result<Code, CliError> {
     };
     let ids: Vec<String> = all.iter().map(|(id, _)| id.clone()).collect();
     let asked = handed.iter().map(|one| &one.instance_id).chain(&args.graded.instance_ids);
-    let unknown: Vec<&str> = asked.filter(|id| !ids.contains(id)).map(String::as_str).collect();
-    if !unknown.is_empty() {
-        return Err(CliError::usage(format!(
-            "{} has no task {}",
-            args.graded.dataset.display(),
-            unknown.join(", ")
-        )));
-    }
+    known_tasks(&args.graded, &all, asked)?;
     let mut by_id = BTreeMap::new();
     let (run_id, model) = (run_id(args, predictions), model(args, &handed)?);
     for one in handed {
@@ -174,16 +163,11 @@ fn model(args: &Grade, handed: &[Prediction]) -> Result<String, CliError> {
 }
 
 pub(crate) fn regrade(cli: &Cli, args: &Regrade) -> Result<Code, CliError> {
+    if is_own(&args.graded.dataset) {
+        return regrade_tasks(cli, args);
+    }
     let all = instances(&args.graded)?;
-    let run_id =
-        args.graded.run_id.clone().ok_or_else(|| {
-            CliError::usage("name the run that is to be graded again: --run-id NAME")
-        })?;
-    let dir = out(&args.graded, &run_id);
-    let model = match &args.model {
-        Some(model) => model.clone(),
-        None => only_model(&dir)?,
-    };
+    let (run_id, dir, model) = graded_before(args)?;
     let dataset = all.iter().map(|i| i.instance_id.to_string()).collect();
     let rows = chosen(all, &args.graded)?.into_iter().map(|row| (row, None)).collect();
     let request = Request {
@@ -200,6 +184,69 @@ pub(crate) fn regrade(cli: &Cli, args: &Regrade) -> Result<Code, CliError> {
     let evaluation = again(&request, &place, &progress);
     progress.done();
     show(cli, &evaluation?)
+}
+
+/// The name of a run, its directory, and whose predictions it graded.
+fn graded_before(args: &Regrade) -> Result<(String, PathBuf, String), CliError> {
+    let run_id =
+        args.graded.run_id.clone().ok_or_else(|| {
+            CliError::usage("name the run that is to be graded again: --run-id NAME")
+        })?;
+    let dir = out(&args.graded, &run_id);
+    let model = match &args.model {
+        Some(model) => model.clone(),
+        None => only_model(&dir)?,
+    };
+    Ok((run_id, dir, model))
+}
+
+/// Judges results on our own tasks again.
+fn regrade_tasks(cli: &Cli, args: &Regrade) -> Result<Code, CliError> {
+    refuse_kinds(&args.graded)?;
+    let dataset = Dataset::open(&args.graded.dataset, None)?;
+    let mut tasks = own_instances(&dataset)?;
+    known_tasks(&args.graded, &tasks, &args.graded.instance_ids)?;
+    let asked = &args.graded.instance_ids;
+    tasks.retain(|(id, _)| asked.is_empty() || asked.contains(id));
+    let (run_id, dir, model) = graded_before(args)?;
+    let place = Place::open(&dir, &model, &run_id)?;
+    let progress = Progress::new(cli.quiet);
+    let rejudged = regrade_own(&dataset, &tasks, &place, &progress);
+    progress.done();
+    let rejudged = rejudged?;
+    for (id, why) in &rejudged.kept {
+        note(&format!(
+            "{id} is not judged again: {why}; its verdict stays, `palestra grade` runs it anew"
+        ));
+    }
+    let code = show(cli, &rejudged.evaluation)?;
+    Ok(if rejudged.kept.is_empty() { code } else { Code::Found })
+}
+
+/// Our own tasks have rules of their own.
+fn refuse_kinds(args: &Graded) -> Result<(), CliError> {
+    if args.dialect.is_some() || args.kind.is_some() {
+        return Err(CliError::usage(
+            "our own tasks are graded by our own rules: leave --dialect and --kind out",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses ids that are no tasks of the dataset.
+fn known_tasks<'a>(
+    args: &Graded,
+    tasks: &[(String, PathBuf)],
+    asked: impl IntoIterator<Item = &'a String>,
+) -> Result<(), CliError> {
+    let known = |id: &&String| tasks.iter().any(|(task, _)| task == *id);
+    let unknown: Vec<&str> =
+        asked.into_iter().filter(|id| !known(id)).map(String::as_str).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{} has no task {}", args.dataset.display(), unknown.join(", "));
+    Err(CliError::usage(text))
 }
 
 fn instances(args: &Graded) -> Result<Vec<Instance>, CliError> {

@@ -134,8 +134,27 @@ fn predictions_end_in_what_they_deserve() {
     let row = Row::new();
     let right = "diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n \
                  def add(a, b):\n-    return a - b\n+    return b + a\n";
+    // A file with a byte that no text has, as git writes it.
+    let mut other = Repository::new(row.palestra.dir().join("other"));
+    other.write("data.bin", "\0\u{1}\u{2}\n");
+    other.commit("Binary");
+    let empty_tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    let binary = other.git(&["diff", "--binary", empty_tree, "HEAD"]);
+    assert!(binary.contains("GIT binary patch"), "{binary}");
+    let tests = "diff --git a/tests/test_calc.py b/tests/test_calc.py\n\
+                 --- a/tests/test_calc.py\n+++ b/tests/test_calc.py\n@@ -1,2 +1,2 @@\n\
+                 -def test_nothing():\n+def test_add():\n     pass\n";
     let cases = [
         ("right", right.to_owned(), "graded", "resolved"),
+        (
+            "binary",
+            format!("{right}{}", binary.trim_end().to_owned() + "\n\n"),
+            "graded",
+            "resolved",
+        ),
+        // Another line before the change: the last rung takes it with fuzz.
+        ("fuzz", right.replace("add(a, b):", "add(a, *b):"), "graded", "resolved"),
+        ("tests", tests.to_owned(), "graded", "unresolved"),
         ("wrong", right.replace("b + a", "a * b"), "graded", "unresolved"),
         ("elsewhere", right.replace("calc.py", "none.py"), "patch_rejected", "unresolved"),
         // The last rung of this ladder, `patch`, takes line ends as they come.
@@ -187,4 +206,39 @@ fn input_that_cannot_be_graded_is_refused() {
     refused(row.palestra.run(&dialect), "unknown dialect");
     fs::write(&row.dataset, "{\"instance_id\":\"x\"}\n").unwrap();
     refused(row.grade("gold", "o"), "rows.jsonl");
+}
+
+#[test]
+fn our_own_tasks_are_graded_and_judged_again() {
+    if !can_build() {
+        return;
+    }
+    let palestra = Palestra::new();
+    let repository = palestra.dir().join("repository");
+    Repository::with_fix(repository.clone(), GOOD_TEST);
+    let text = |name: &str| palestra.dir().join(name).to_string_lossy().into_owned();
+    let tasks = text("tasks");
+    let made = palestra.run(&["curate", &repository.to_string_lossy(), "--out", &tasks]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let run = |command: &str, name: &str, more: &[&str]| {
+        let out = text(name);
+        let words = [command, "-d", &tasks, "--run-id", name, "--out", &out, "--json"];
+        palestra.run(&[&words[..], more].concat())
+    };
+    assert_eq!(report(&run("grade", "gold", &["-p", "gold"]))["resolved"], 1);
+    assert_eq!(report(&run("grade", "empty", &["-p", "empty"]))["resolved"], 0);
+    assert_eq!(report(&run("regrade", "gold", &[]))["resolved"], 1);
+    assert_eq!(report(&run("regrade", "empty", &[]))["resolved"], 0);
+    let refused = run("regrade", "gold", &["--dialect", "strict"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+
+    // Where the report is gone, the verdict stays and it is said which.
+    let model = palestra.dir().join("gold/gold");
+    let task = fs::read_dir(model).unwrap().flatten().next().unwrap().path();
+    fs::remove_file(task.join("grading.json")).unwrap();
+    let kept = run("regrade", "gold", &[]);
+    assert_eq!(kept.code, Some(1), "{kept:?}");
+    assert!(kept.stderr.contains("is not judged again: it has no grading.json"), "{}", kept.stderr);
+    let said: Value = serde_json::from_str(&kept.stdout).unwrap();
+    assert_eq!(said["resolved"], 1);
 }

@@ -207,6 +207,13 @@ fn smith(row: &Row<'_>) -> Result<Instance> {
     instance.repo = repo;
     instance.base_commit = commit;
     instance.inverted = true;
+    // Whoever makes bugs in a repository of their own says here what a profile would say.
+    if row.value("install_config").is_some() {
+        let config = row.object("install_config")?;
+        let config = install_config(row, &Object { path: "install_config", value: &config })?;
+        instance.log_parser = config.log_parser.clone();
+        instance.install = Some(config);
+    }
     instance.image = Some(image.to_owned());
     if instance.patch.is_none() {
         // Without the patch there is no bug, and so no task.

@@ -27,7 +27,7 @@ pub(crate) static RULES: Rules = Rules {
     },
     ladder: LADDER,
     gold_ladder: Some(GOLD_LADDER),
-    parser: ParserChoice::Repository(Edition::SweSmith),
+    parser: ParserChoice::RowOrRepository(Edition::SweSmith),
     log: LogRules {
         cleaning: Cleaning::Newlines,
         refused_by: &[APPLY_FAILED, TESTS_TIMED_OUT],

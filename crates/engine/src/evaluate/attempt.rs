@@ -1,13 +1,13 @@
 //! One prediction: its environment, its run, its verdict.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use palestra_build::rows::{AsOf, RowCause, RowEnvironment};
 use palestra_core::{Hash, InvalidReason, Verdict, disk};
-use palestra_dataset::Instance;
-use palestra_dialect::{Dialect, EmptyPatch};
+use palestra_dataset::{Instance, Kind};
+use palestra_dialect::{Dialect, EmptyPatch, smith_profile};
 
 use super::environment::{Lacking, Plan};
 use super::key::{self, Parts};
@@ -47,8 +47,13 @@ impl Work<'_> {
                 );
             }
         };
+        // A patch that makes a bug is taken back, whoever judges.
+        let reverse = || {
+            let theirs = &Dialect::SweSmith.rules().gold_ladder;
+            rules.gold_ladder.as_ref().or(theirs.as_ref()).unwrap_or(&rules.ladder)
+        };
         let ladder = match submission {
-            Submission::Gold => rules.gold_ladder.as_ref().unwrap_or(&rules.ladder),
+            Submission::Gold if row.inverted => reverse(),
             _ => &rules.ladder,
         };
         let job =
@@ -148,9 +153,10 @@ impl Work<'_> {
         mut decision: Decision,
     ) -> Result<Decision, EngineError> {
         let rules = job.dialect.rules();
-        let timeout = self.request.timeout.or(rules.place.timeout);
+        let timeout = self.request.timeout.or(limit_of(job.row)).or(rules.place.timeout);
         let key = Parts {
             environment,
+            bug: bug_of(job.row),
             patch: job.patch,
             script: job.script,
             command: rules.place.run,
@@ -254,6 +260,17 @@ fn blank(row: &Instance, dialect: Dialect, patch: Option<&[u8]>) -> Decision {
         seconds: 0.0,
         reused: false,
     }
+}
+
+/// How long the tests of a row may take where its dataset says so.
+fn limit_of(row: &Instance) -> Option<Duration> {
+    let found = (row.kind == Kind::SweSmith).then(|| smith_profile(&row.repo, &row.base_commit));
+    found.flatten().map(|profile| Duration::from_secs(profile.timeout))
+}
+
+/// The patch that makes the bug of a row, where its tree does not have it yet.
+pub(crate) fn bug_of(row: &Instance) -> Option<&str> {
+    row.patch.as_deref().filter(|_| row.inverted)
 }
 
 pub(crate) fn one_line(text: &str) -> String {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use palestra_build::rows::{AsOf, Packages, RowEnvironment, RowSpec, SourceRepo, row_requirements};
 use palestra_core::CommitId;
 use palestra_dataset::{InstallConfig, Instance, Kind};
-use palestra_dialect::{OneOrMany, Spec, environment, spec, swe_gym_spec};
+use palestra_dialect::{OneOrMany, Spec, environment, smith_profile, spec, swe_gym_spec};
 
 use super::Work;
 use crate::error::EngineError;
 
 /// Where repositories and environments come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sources {
     /// Directories of mirrors (`owner/name`, `owner__name`, …), looked through in this order.
     pub mirrors: Vec<PathBuf>,
@@ -99,7 +99,8 @@ pub(crate) fn specification(row: &Instance, source: &SourceRepo) -> Result<RowSp
         .resolve(&row.base_commit)
         .map_err(|error| Lacking::new(format!("its base commit: {error}")))?;
     let made = match (&row.install, row.kind) {
-        (Some(config), Kind::SweRebench) => from_config(config),
+        (Some(config), Kind::SweRebench | Kind::SweSmith) => from_config(config),
+        (None, Kind::SweSmith) => profile(row)?,
         (_, Kind::SweBench4 | Kind::SweBench5 | Kind::SweGym) => {
             let version = row.version.as_deref().unwrap_or_default();
             let known = match row.kind {
@@ -161,6 +162,24 @@ pub(crate) fn specification(row: &Instance, source: &SourceRepo) -> Result<RowSp
         created_at: row.created_at.clone(),
         no_use_env: made.no_use_env.unwrap_or_default(),
         ..RowSpec::new(row.repo.clone(), base)
+    })
+}
+
+/// What SWE-smith's profile says, in the form of a specification. Its images have packages that
+/// no profile names; pytest is the least of them.
+fn profile(row: &Instance) -> Result<Spec, Lacking> {
+    let found = smith_profile(&row.repo, &row.base_commit);
+    let found = found.filter(|profile| profile.python.is_some()).ok_or_else(|| {
+        Lacking::new(format!(
+            "SWE-smith has no profile in Python of {} at {}: use its image",
+            row.repo, row.base_commit
+        ))
+    })?;
+    Ok(Spec {
+        python: found.python.clone(),
+        pip_packages: Some(vec!["pytest".to_owned()]),
+        install: Some(OneOrMany::Many(found.install.clone())),
+        ..Spec::default()
     })
 }
 

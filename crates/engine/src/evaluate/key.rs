@@ -13,6 +13,8 @@ const FORM: &str = "palestra-run-1";
 /// Everything that decides what a log says.
 pub(crate) struct Parts<'a> {
     pub(crate) environment: &'a RowEnvironment,
+    /// What makes the bug in the environment's tree.
+    pub(crate) bug: Option<&'a str>,
     pub(crate) patch: Option<&'a [u8]>,
     pub(crate) script: &'a str,
     pub(crate) command: &'a [&'static str],
@@ -37,6 +39,7 @@ impl Parts<'_> {
         parts.push(self.script.into());
         parts.push(format!("{:?}{:?}", self.command, self.ladder).into());
         parts.push(format!("{:?} {} {}", self.timeout, self.memory, self.secret).into());
+        parts.extend(self.bug.map(|bug| format!("bug {}", Hash::of(bug.as_bytes())).into()));
         Hash::of_parts(parts)
     }
 }

@@ -13,6 +13,7 @@ mod place;
 mod regrade;
 mod run;
 mod script;
+pub(crate) mod single;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use crate::shop::Tools;
 
 pub use environment::Sources;
 pub use outcome::{Decision, Ending};
-pub use own::{OwnRequest, evaluate_own, own_instances};
+pub use own::{OwnRequest, Rejudged, evaluate_own, own_instances, regrade_own};
 pub use place::Place;
 pub use regrade::regrade;
 pub use summary::{Evaluation, RepositoryRow};
@@ -74,15 +75,8 @@ pub fn evaluate(
     sink: &dyn Sink,
 ) -> Result<Evaluation, EngineError> {
     let begin = Instant::now();
-    let builder = RowBuilder::new(RowOptions {
-        host: tools.host.clone(),
-        store: tools.store.clone(),
-        uv: tools.uv.clone(),
-        interpreters: tools.interpreters.clone(),
-        index: tools.index().clone(),
-        state: tools.home().cache(),
-    });
-    let work = Work { tools, request, place, builder };
+    let builder = builder(tools);
+    let work = Work { tools, request, place, builder: &builder };
     let asked: Vec<_> = request
         .rows
         .iter()
@@ -94,6 +88,18 @@ pub fn evaluate(
     // What was done is told even where the run did not come to its end.
     let evaluation = Evaluation::of(&request.run(asked.len()), place, decided, begin.elapsed())?;
     failure.map_or(Ok(evaluation), Err)
+}
+
+/// What makes the environments of rows.
+pub(crate) fn builder(tools: &Tools) -> RowBuilder {
+    RowBuilder::new(RowOptions {
+        host: tools.host.clone(),
+        store: tools.store.clone(),
+        uv: tools.uv.clone(),
+        interpreters: tools.interpreters.clone(),
+        index: tools.index().clone(),
+        state: tools.home().cache(),
+    })
 }
 
 /// Decides one after the other on several threads, until all are decided or one cannot be.
@@ -158,7 +164,7 @@ struct Work<'a> {
     tools: &'a Tools,
     request: &'a Request,
     place: &'a Place,
-    builder: RowBuilder,
+    builder: &'a RowBuilder,
 }
 
 /// The dialect that a row was made for.
@@ -200,6 +206,9 @@ impl Files {
     }
     pub(crate) fn patch(&self) -> PathBuf {
         self.0.join("patch.diff")
+    }
+    pub(crate) fn grading(&self) -> PathBuf {
+        self.0.join("grading.json")
     }
     pub(crate) fn script(&self) -> PathBuf {
         self.0.join("eval.sh")

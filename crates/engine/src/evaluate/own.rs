@@ -1,12 +1,13 @@
 //! Predictions on our own tasks, graded so that nobody can cheat.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use palestra_core::{Hash, InvalidReason, Task, Verdict, disk};
 use palestra_dialect::report::{InstanceReport, InstanceReports};
 use palestra_dialect::{Dialect, Outcomes, TestsStatus};
-use palestra_grade::{Cause, GradeInput, GradeOptions, Grading, RunLimits};
+use palestra_grade::{Asked, Cause, GradeInput, GradeOptions, Grading, RunLimits, rejudge};
 
 use super::outcome::{Decision, Ending, Surroundings};
 use super::summary::Evaluation;
@@ -121,6 +122,98 @@ fn decide(
     Ok(decision)
 }
 
+/// What judging stored results again came to.
+#[derive(Debug)]
+pub struct Rejudged {
+    /// All results, those included that stay as they were.
+    pub evaluation: Evaluation,
+    /// Results that cannot be judged again, with the reason. Their verdicts stay as they were.
+    pub kept: BTreeMap<String, String>,
+}
+
+/// Judges what a run left again, without running anything: by the lists of tests that the tasks
+/// have now, from the reports in `grading.json`.
+pub fn regrade_own(
+    dataset: &Dataset,
+    tasks: &[(String, PathBuf)],
+    place: &Place,
+    sink: &dyn Sink,
+) -> Result<Rejudged, EngineError> {
+    let begin = Instant::now();
+    let (mut decided, mut kept) = (BTreeMap::new(), BTreeMap::new());
+    sink.event(&Event::Planned { candidates: tasks.len(), done: 0 });
+    for (id, dir) in tasks {
+        let files = place.files(id);
+        let Some(mut decision) = read_json::<Decision>(&files.decision())? else { continue };
+        decision.reused = true;
+        match again(dataset, dir, &files, &decision)? {
+            Ok(Some(now)) => decision = now,
+            Ok(None) => {}
+            Err(why) => drop(kept.insert(id.clone(), why)),
+        }
+        sink.event(&decision.event());
+        decided.insert(id.clone(), decision);
+    }
+    let ids: Vec<String> = tasks.iter().map(|(id, _)| id.clone()).collect();
+    let run = RunOf { submitted: decided.len(), dialect: Dialect::Strict, dataset: &ids };
+    let evaluation = Evaluation::of(&run, place, decided, begin.elapsed())?;
+    Ok(Rejudged { evaluation, kept })
+}
+
+/// A decision made again; `None` where nothing was run and nothing is to be judged.
+fn again(
+    dataset: &Dataset,
+    dir: &Path,
+    files: &Files,
+    decision: &Decision,
+) -> Result<Result<Option<Decision>, String>, EngineError> {
+    if decision.ending == Ending::EmptyPatch {
+        return Ok(Ok(None));
+    }
+    let Some(grading) = read_json::<Grading>(&files.grading())? else {
+        let (how, why) = (decision.ending.as_str(), &decision.detail);
+        return Ok(Err(format!("it has no grading.json ({how}) {why}").trim_end().to_owned()));
+    };
+    let stored = match Stored::read(dataset.scratch()?, dir)? {
+        Ok(stored) => stored,
+        Err(why) => return Ok(Err(why)),
+    };
+    let asked = Asked {
+        environment: &stored.task.environment,
+        gold: &stored.gold,
+        test_files: &stored.hidden,
+        test_paths: &stored.task.test_paths,
+        fail_to_pass: &stored.task.fail_to_pass,
+        pass_to_pass: &stored.task.pass_to_pass,
+    };
+    let patch = fs_err::read(files.patch())?;
+    if Hash::of(&patch) != grading.evidence.patch {
+        return Ok(Err("patch.diff is not the patch that was graded".to_owned()));
+    }
+    let now = match rejudge(&grading, &asked) {
+        Ok(now) => now,
+        Err(stale) => return Ok(Err(stale.to_string())),
+    };
+    let mut fresh = blank(&decision.instance_id, &stored.task, &patch);
+    fresh.environment.clone_from(&decision.environment);
+    fresh.reused = true;
+    take(&mut fresh, &now);
+    write(files, &fresh, &now, &stored.task, &patch)?;
+    Ok(Ok(Some(fresh)))
+}
+
+/// A file of ours; `None` where there is none.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+    let text = match fs_err::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let read = serde_json::from_slice(&text);
+    read.map(Some)
+        .map_err(|error| EngineError::Corrupt { path: path.to_owned(), why: error.to_string() })
+}
+
 /// A decision on the same question.
 fn known(files: &Files, key: &Hash) -> Option<Decision> {
     let text = fs_err::read(files.decision()).ok()?;
@@ -188,7 +281,7 @@ fn write(
 ) -> Result<(), EngineError> {
     disk::write_atomic(&files.patch(), patch)?;
     disk::write_atomic(&files.log(), grading.log_tail.as_bytes())?;
-    disk::write_json(&files.0.join("grading.json"), grading)?;
+    disk::write_json(&files.grading(), grading)?;
     let lists = |tests: &[String]| {
         let (success, failure) =
             tests.iter().cloned().partition(|test| grading.report.passed(test));

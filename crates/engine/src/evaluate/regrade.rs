@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use palestra_core::{Hash, InvalidReason, Verdict, disk};
-use palestra_dataset::{EvalType, Instance};
+use palestra_dataset::{EvalType, Instance, Kind};
 use palestra_dialect::markers::Markers;
 use palestra_dialect::report::{InstanceReport, InstanceReports};
 use palestra_dialect::{self as dialect, Dialect, Graded, Run, grade_log};
@@ -74,6 +74,11 @@ pub(crate) fn judge(
             let report = InstanceReports::one(&decision.instance_id, InstanceReport::of(&graded));
             disk::write_atomic(&files.report(), report.to_json().as_bytes())?;
         }
+        Ending::NoEnvironment => {
+            let said = String::from_utf8_lossy(log).into_owned();
+            decision.detail = one_line(&said);
+            decision.verdict = Verdict::Invalid(InvalidReason::Environment(said));
+        }
         ending => {
             let said = match ending {
                 Ending::PatchRejected => "the patch does not apply".to_owned(),
@@ -101,9 +106,16 @@ fn grade(row: &Instance, decision: &Decision, log: &[u8]) -> Result<Graded, Engi
     let status = |(test, word): &(String, String)| (test.clone(), word.as_str().into());
     let expected: Option<StatusMap> =
         row.expected.as_ref().map(|all| all.iter().map(status).collect());
+    let repo = match row.kind {
+        // Its profiles are of one commit.
+        Kind::SweSmith => format!("{}.{}", row.repo.replacen('/', "__", 1), row.base_commit),
+        // Its parsers go by names without owners.
+        Kind::R2eGym => row.repo.rsplit('/').next().unwrap_or_default().to_lowercase(),
+        _ => row.repo.clone(),
+    };
     let instance = dialect::Instance {
         instance_id: row.instance_id.as_str(),
-        repo: &row.repo,
+        repo: &repo,
         version: row.version.as_deref().unwrap_or_default(),
         fail_to_pass: &row.fail_to_pass,
         pass_to_pass: &row.pass_to_pass,

@@ -8,9 +8,10 @@ use palestra_build::rows::RowEnvironment;
 use palestra_core::Hash;
 use palestra_dataset::Instance;
 use palestra_dialect::markers::Markers;
-use palestra_dialect::{Applied, Dialect, Fill, Ladder};
+use palestra_dialect::{Applied, Dialect, Fill, Ladder, smith_test_files};
 use palestra_sandbox::{Exec, FileOp, Limit, Limits, Outcome, Sandbox, Writable};
 
+use super::attempt::bug_of;
 use super::outcome::Ending;
 use super::{Files, Work};
 use crate::error::EngineError;
@@ -86,6 +87,15 @@ impl Work<'_> {
         let sandbox = self.tools.host.create(&wanted)?;
         let mut ran = Ran::default();
         let workdir = environment.workdir.as_str();
+        if let Some(bug) = bug_of(job.row)
+            && let Some(said) = plant(&sandbox, workdir, bug)?
+        {
+            ran.ending = Ending::NoEnvironment;
+            ran.seconds = begin.elapsed().as_secs_f64();
+            ran.log = Hash::of(&said);
+            sandbox.destroy()?;
+            return Ok((ran, said));
+        }
         if let Some(patch) = job.patch {
             sandbox.apply(&[write(place.patch, patch)])?;
             let (applied, said) = climb(&sandbox, job, workdir, place.patch)?;
@@ -100,6 +110,9 @@ impl Work<'_> {
                 Applied::Rung(at) => at.to_string(),
                 Applied::Already => "already".to_owned(),
             });
+            if job.row.inverted {
+                put_tests_back(&sandbox, job.row, workdir)?;
+            }
         }
         // What a test can print, it can print before the run. Not so a word that is new each time.
         let script = match job.dialect {
@@ -151,6 +164,38 @@ impl Work<'_> {
         ran.log = Hash::of(&log);
         Ok((ran, log))
     }
+}
+
+/// Makes the bug of a row and commits it, as its branch has it; what was said where that fails.
+fn plant(sandbox: &Sandbox, workdir: &str, bug: &str) -> Result<Option<Vec<u8>>, EngineError> {
+    const BUG: &str = "/tmp/bug.diff";
+    sandbox.apply(&[write(BUG, bug.as_bytes())])?;
+    let identity = ["-c", "user.name=palestra", "-c", "user.email=palestra@localhost"];
+    let apply = ["git", "apply", "--index", "--whitespace=nowarn", BUG];
+    let commit = ["commit", "--quiet", "--no-verify", "--message", "bug"];
+    let commit = [&["git"][..], &identity, &commit].concat();
+    for argv in [&apply[..], &commit] {
+        let result = sandbox.exec(&Exec::new(argv).cwd(workdir).timeout(APPLY))?;
+        if !result.outcome.success() {
+            let mut said =
+                b"the patch that makes the bug does not apply to the base commit:\n".to_vec();
+            said.extend(&result.stdout.bytes);
+            said.extend(&result.stderr.bytes);
+            return Ok(Some(said));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes back what a patch did to the files of the row's tests. As in SWE-smith one file that git
+/// does not know spares them all.
+fn put_tests_back(sandbox: &Sandbox, row: &Instance, workdir: &str) -> Result<(), EngineError> {
+    let files = smith_test_files(&row.fail_to_pass, &row.pass_to_pass);
+    if !files.is_empty() {
+        let argv = ["git", "checkout", "--"].into_iter().chain(files);
+        sandbox.exec(&Exec::new(argv).cwd(workdir).timeout(APPLY))?;
+    }
+    Ok(())
 }
 
 /// Goes up the ladder; what its commands said is the log where none of them took the patch.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use palestra_dataset::{Instance, Kind};
-use palestra_dialect::{Dialect, language, markers, script, spec, swe_gym_spec};
+use palestra_dialect::{Dialect, language, markers, script, smith_profile, spec, swe_gym_spec};
 
 use super::environment::from_config;
 
@@ -17,6 +17,9 @@ pub(crate) fn script_of(row: &Instance, dialect: Dialect) -> Result<String, Stri
             Kind::SweBench5 => markers::record_exit_code(script),
             _ => script.clone(),
         });
+    }
+    if row.kind == Kind::SweSmith {
+        return smith(row);
     }
     let version = row.version.as_deref().unwrap_or_default();
     let test_patch = row.test_patch.as_deref().unwrap_or_default();
@@ -53,4 +56,19 @@ pub(crate) fn script_of(row: &Instance, dialect: Dialect) -> Result<String, Stri
         },
     };
     script::eval_script(style, &spec, &made).map_err(|error| error.to_string())
+}
+
+/// The script of SWE-smith: the command of the row, or of the profile.
+fn smith(row: &Instance) -> Result<String, String> {
+    if let Some(config) = &row.install {
+        return Ok(script::swe_smith(&config.test_cmd.join("\n")));
+    }
+    let profile = smith_profile(&row.repo, &row.base_commit).ok_or_else(|| {
+        format!(
+            "the row has no install_config, and SWE-smith has no profile of {} at {} that says in \
+             words how its tests are run",
+            row.repo, row.base_commit
+        )
+    })?;
+    Ok(script::swe_smith(&profile.command(&row.fail_to_pass, &row.pass_to_pass)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use palestra_core::Hash;
+use palestra_core::{Environment, Hash, TestFile};
 use palestra_sandbox::{Base, Writable};
 
 use super::GradeInput;
@@ -17,24 +17,35 @@ pub fn evidence(input: &GradeInput<'_>) -> Evidence {
     let layers = input.spec.layers.iter().map(|path| {
         path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
     });
-    let environment = serde_json::to_vec(input.environment).unwrap_or_default();
-    let tests = input.test_files.iter().flat_map(|(file, content)| {
-        let hash = content.as_ref().map_or(String::new(), |bytes| Hash::of(bytes).to_string());
-        [file.path.clone(), format!("{:o}", file.mode), hash]
-    });
-    let lists = [input.test_paths, input.fail_to_pass, input.pass_to_pass];
-    let lists = lists.iter().map(|list| Hash::of_parts(list.iter()).to_string());
     Evidence {
         layers: layers.collect(),
-        environment: Hash::of(&environment),
+        environment: environment(input.environment),
         patch: Hash::of(input.patch),
         gold: Hash::of(input.gold),
-        tests: Hash::of_parts(tests),
-        lists: Hash::of_parts(lists),
+        tests: tests(input.test_files),
+        lists: lists([input.test_paths, input.fail_to_pass, input.pass_to_pass]),
         grader: grader(),
         limits: limits(input),
         options: input.options,
     }
+}
+
+/// How an environment is installed and run.
+pub(crate) fn environment(environment: &Environment) -> Hash {
+    Hash::of(&serde_json::to_vec(environment).unwrap_or_default())
+}
+
+/// Hidden files: paths, modes and contents.
+pub(crate) fn tests(files: &[(TestFile, Option<Vec<u8>>)]) -> Hash {
+    Hash::of_parts(files.iter().flat_map(|(file, content)| {
+        let hash = content.as_ref().map_or(String::new(), |bytes| Hash::of(bytes).to_string());
+        [file.path.clone(), format!("{:o}", file.mode), hash]
+    }))
+}
+
+/// What is run, and the tests that must pass.
+pub(crate) fn lists(lists: [&[String]; 3]) -> Hash {
+    Hash::of_parts(lists.iter().map(|list| Hash::of_parts(list.iter()).to_string()))
 }
 
 fn limits(input: &GradeInput<'_>) -> BTreeMap<String, String> {
@@ -63,7 +74,7 @@ fn limits(input: &GradeInput<'_>) -> BTreeMap<String, String> {
 }
 
 /// What the grader is made of.
-fn grader() -> Hash {
+pub(crate) fn grader() -> Hash {
     let mut parts = vec![VERSION.to_owned(), crate::policy::hash().to_string()];
     parts.extend(crate::runner::FILES.iter().map(|(name, text)| format!("{name}\n{text}")));
     Hash::of_parts(parts)

@@ -43,21 +43,29 @@ def _escape(match):
     return u"\\u%04x" % code
 
 
-def quote(value, _sub=re.compile(u'[^ !#-\\[\\]-~]').sub, _escape=_escape):
+def quote(value, _sub=re.compile(u'[^ !#-\\[\\]-~]').sub, _escape=_escape, _known={}):
     """A string, or bytes, as a JSON string of ASCII characters."""
     if not isinstance(value, _text):
         value = value.decode("utf-8", "replace") if isinstance(value, bytes) else _text(value)
-    return u'"' + _sub(_escape, value) + u'"'
+    # Ids and words come again and again; messages do not.
+    quoted = _known.get(value)
+    if quoted is None:
+        quoted = u'"' + _sub(_escape, value) + u'"'
+        if len(value) < 256 and len(_known) < 100000:
+            _known[value] = quoted
+    return quoted
 
 
 def encode(value):
     """A string, number, or list of strings as JSON."""
+    if isinstance(value, _text):
+        return quote(value)
+    if isinstance(value, float):
+        return u"%.6f" % value if value == value and abs(value) < 1e15 else u"0"
     if isinstance(value, bool):
         return u"true" if value else u"false"
     if isinstance(value, int):
         return u"%d" % value
-    if isinstance(value, float):
-        return u"%.6f" % value if value == value and abs(value) < 1e15 else u"0"
     if isinstance(value, (list, tuple)):
         return u"[" + u",".join([quote(item) for item in value]) + u"]"
     return quote(value)
@@ -113,7 +121,7 @@ class Channel(object):
         self.identity = None
         self.extra = []
         self.seal = None
-        self.held = b""
+        self.held = u""
         if path == "-":
             key, self.extra = instructions()
             self.path = None
@@ -158,18 +166,20 @@ class Channel(object):
 
     def write(self, event, pairs=(), hold=False, _getpid=os.getpid, _write=os.write,
               _eintr=errno.EINTR, _encode=encode):
-        """Appends one line; with ``hold``, not before the next one. What cannot be written is
-        lost, and so not passed."""
+        """Writes an event down; with ``hold``, not before the next one, and under one seal with
+        it. What cannot be written is lost, and so not passed."""
         if _getpid() != self.pid:
             return
         text = u'{"e":' + _encode(event)
         for key, value in pairs:
             text += u',"' + key + u'":' + _encode(value)
-        data = (text + u"}").encode("ascii")
-        data = self.held + (self.seal(data) if self.seal else data) + b"\n"
-        self.held = data if hold else b""
+        text = self.held + text + u"}"
         if hold:
+            self.held = text + (u"\t" if self.seal else u"\n")
             return
+        self.held = u""
+        data = text.encode("ascii")
+        data = (self.seal(data) if self.seal else data) + b"\n"
         try:
             self._ready()
             if self.torn:

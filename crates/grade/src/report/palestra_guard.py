@@ -29,7 +29,7 @@ _EVENTS = dict.fromkeys((
     "open", "os.remove", "os.rename", "os.link", "os.symlink", "os.truncate", "mmap.__new__",
 ), True)
 _PATHS = ("open", "os.remove", "os.rename", "os.link", "os.symlink", "os.truncate")
-_FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame", "__code__", "gi_code")
+_FRAMES = frozenset(("tb_frame", "gi_frame", "cr_frame", "ag_frame", "__code__", "gi_code"))
 
 
 class Guard(object):
@@ -40,6 +40,7 @@ class Guard(object):
         self.root = root + "/"
         self.told = set()
         self.known = []
+        self.seen = {}
 
     def tell(self, kind, name, place):
         """Once for each; a bounded number of times."""
@@ -78,8 +79,11 @@ class Guard(object):
         space = os.__dict__
         known.extend((space, "os", key, space[key], None) for key in _SYSTEM if key in space)
 
-    def compare(self):
-        """Tells which of them were replaced, and by functions of which file."""
+    def compare(self, busy=None):
+        """Tells which of them were replaced, and by functions of which file. ``busy`` is what
+        `listen` gave: to ask for the code of a function is an event too."""
+        if busy is not None:
+            busy.append(1)
         for space, owner, key, value, code in self.known:
             now = space.get(key)
             if now is value and (code is None or getattr(now, "__code__", None) is code):
@@ -92,17 +96,35 @@ class Guard(object):
     # What the interpreter says of itself
 
     def listen(self):
-        """From here on; nothing can take this back. Python 3.8 and newer."""
+        """From here on; nothing can take this back. Python 3.8 and newer. Gives a list; as long
+        as something is in it, nothing is told."""
+        busy = []
         add = getattr(sys, "addaudithook", None)
         if add is None:
-            return
+            return busy
         watched, paths, frames, tell = _EVENTS, _PATHS, _FRAMES, self.tell
-        root, short, getframe, busy = self.root, self.short, sys._getframe, []
+        root, short, getframe = self.root, self.short, sys._getframe
+        # By the name of a file: 1 for one of the repository, 2 for code that no file holds.
+        kinds = {}
 
+        def kind_of(place):
+            kind = 0
+            if place.startswith(root):
+                kind = 1
+            elif place[:1] == "<" and place[:7] != "<frozen":
+                kind = 2
+            if len(kinds) < 20000:
+                kinds[place] = kind
+            return kind
+
+        # Runs several times in every test: the first lines decide for most.
         def hook(event, args):
             if event not in watched or busy:
                 return
-            if event in paths:
+            if event[:7] == "object.":
+                if args[1] not in frames:
+                    return
+            elif event in paths:
                 path = args[0]
                 if type(path) is not str:
                     return
@@ -114,39 +136,41 @@ class Guard(object):
                     return
                 else:
                     event = "test_file"
-            elif event[:7] == "object.":
-                if args[1] not in frames:
-                    return
             busy.append(1)
             try:
                 frame = getframe(1)
-                for _ in range(4):
-                    if frame is None:
-                        break
+                left = 4
+                while left and frame is not None:
                     place = frame.f_code.co_filename
-                    if place.startswith(root):
+                    kind = kinds.get(place)
+                    if kind is None:
+                        kind = kind_of(place)
+                    if kind == 1 or kind == 2 and event != "sys._getframe":
                         tell("event", event, short(place))
                         break
-                    if place[:1] == "<" and place[:7] != "<frozen" and event != "sys._getframe":
-                        tell("event", event, place)
-                        break
                     frame = frame.f_back
+                    left -= 1
             finally:
                 del busy[:]
 
         add(hook)
+        return busy
 
     # Plugins of pytest
 
     def hooks(self, config):
         """Tells which files of the repository have a say in how pytest runs."""
+        seen = self.seen
         for plugin in config.pluginmanager.get_plugins():
-            space = dict(getattr(type(plugin), "__dict__", {}))
-            space.update(getattr(plugin, "__dict__", {}))
-            for name, value in space.items():
+            found = list(getattr(type(plugin), "__dict__", {}).items())
+            found.extend(getattr(plugin, "__dict__", {}).items())
+            for name, value in found:
                 if name[:7] != "pytest_":
                     continue
                 value = getattr(value, "__func__", value)
+                if seen.get(id(value)) is value:
+                    continue
+                seen[id(value)] = value
                 while getattr(value, "__wrapped__", None) is not None:
                     value = value.__wrapped__
                 place = getattr(getattr(value, "__code__", None), "co_filename", "")

@@ -36,6 +36,8 @@ class Reporter(object):
         self.base = root
         self.collecting = None
         self.ids = {}
+        # The grader's own files; nobody reads how their tests failed.
+        self.own = frozenset(channel.extra)
 
     # Names of things
 
@@ -103,6 +105,8 @@ class Reporter(object):
             name = self.name(item.nodeid, location(item))
             self.ids[item.nodeid] = name
             names.append(name)
+            if name.partition("::")[0] in self.own:
+                item.repr_failure = lambda *args, **more: "failed"
         for start in range(0, len(names), 100):
             self.channel.write("collected", [("ids", names[start:start + 100])])
         self.channel.write("collection_done", [("count", len(names))])
@@ -116,7 +120,7 @@ class Reporter(object):
 
     def forget(self, terminal):
         """Leaves the grader's own tests out of what is printed at the end."""
-        own = set(self.channel.extra)
+        own = self.own
         for reports in getattr(terminal, "stats", {}).values():
             if isinstance(reports, list):
                 reports[:] = [report for report in reports if not hasattr(report, "nodeid")
@@ -140,16 +144,18 @@ class Reporter(object):
             return  # The test itself reports too; only a failing part must not be lost.
         if outcome == "passed" and report.when == "setup":
             return
+        name = self.name(report.nodeid)
         pairs = [
-            ("id", self.name(report.nodeid)),
+            ("id", name),
             ("when", report.when),
             ("outcome", outcome),
             ("seconds", float(getattr(report, "duration", 0.0))),
         ]
-        if outcome != "passed":
+        if outcome != "passed" and name.partition("::")[0] not in self.own:
             pairs.append(("message", explain(report)))
-        # A test is over when its teardown is: what went well waits for that.
-        self.channel.write("phase", pairs, report.when == "call" and outcome == "passed")
+        # A test is over when its teardown is: what went well waits for that, and then for the
+        # next test, before which nothing of the repository runs.
+        self.channel.write("phase", pairs, outcome == "passed")
 
     def pytest_internalerror(self, excrepr):
         self.channel.write("internal_error", [("message", tail(str(excrepr)))])
@@ -239,7 +245,9 @@ def main(argv):
                               ("python", sys.version.split()[0])])
     guard = Guard(channel, root)
     guard.remember(("pytest", "_pytest", "pluggy", "unittest"))
-    guard.listen()
+    # What pytest is made of stays until the end: no collection has to go through it again.
+    getattr(gc, "freeze", int)()
+    busy = guard.listen()
     paths = []
     for argument in argv[3:]:
         # An option is no path, and so is missing too.
@@ -267,7 +275,7 @@ def main(argv):
         except Exception:
             pass  # The tests closed standard error.
     status = 0 if status is None else int(status) if isinstance(status, int) else 1
-    guard.compare()
+    guard.compare(busy)
     channel.write("exit", [("status", status)])
     leave(status)
 

@@ -160,7 +160,7 @@ def main(argv):
     sys.argv = [argv[0]]
     guard = Guard(channel, root)
     guard.remember(("unittest",))
-    guard.listen()
+    busy = guard.listen()
     loader = unittest.TestLoader()
     suites = []
     names = {"tests": []}
@@ -209,7 +209,7 @@ def main(argv):
     status = 0 if result.wasSuccessful() and not broken else 1
     if result.testsRun == 0 and not broken:
         status = 5
-    guard.compare()
+    guard.compare(busy)
     channel.write("exit", [("status", status)])
     leave(status)
 

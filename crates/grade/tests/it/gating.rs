@@ -29,16 +29,17 @@ fn run_gate(test: &str, runner: Runner, runs: u32) -> Option<GateOutcome> {
     fs_err::create_dir_all(&testbed).unwrap();
     fs_err::write(testbed.join("calc.py"), BASE).unwrap();
     env.spec.layers.push(layer.path().to_path_buf());
+    let without = files(&[("tests/test_calc.py", test)]);
     let input = GateInput {
         spec: &env.spec,
         environment: &env.environment,
-        test_ops: &files(&[("tests/test_calc.py", test)]),
-        gold_ops: &gold,
+        with_fix: &[gold, without.clone()].concat(),
+        without: &without,
         test_paths: &strings(&["tests/test_calc.py"]),
         limits: &RunLimits { seconds: 6, ..RunLimits::default() },
         runs,
     };
-    Some(gate(host, &input, None).unwrap())
+    Some(gate(host, &input, Vec::new()).unwrap())
 }
 
 const GOOD: &str = "\

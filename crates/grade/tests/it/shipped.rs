@@ -95,6 +95,9 @@ fn task(environment: &palestra_core::Environment, paths: &[String], f2p: &[&str]
         fail_to_pass: strings(f2p),
         pass_to_pass: Vec::new(),
         statement_source: "template".to_owned(),
+        opinion: None,
+        synthesis: None,
+        strength: None,
         gate: Default::default(),
         leak: Default::default(),
     }

@@ -74,6 +74,15 @@ fn each_stream_keeps_its_beginning_and_its_end() {
 }
 
 #[test]
+fn processor_time_is_that_of_what_was_run() {
+    let sandbox = sandbox();
+    let before = sandbox.processor_time().unwrap();
+    ok(&sandbox, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done");
+    let after = sandbox.processor_time().unwrap();
+    assert!(after > before + Duration::from_millis(20), "{before:?} {after:?}");
+}
+
+#[test]
 fn a_flood_is_cut_off_at_the_deadline() {
     let sandbox = sandbox();
     let mut exec = Exec::new(["yes"]).timeout(Duration::from_millis(500));

@@ -16,6 +16,9 @@ fn early(evil: &str) -> (&'static str, Put) {
 const FIND: &str = "\
 import gc
 
+# The runner keeps its own objects out of sight; whoever has read it gets them back.
+getattr(gc, 'unfreeze', int)()
+
 
 def find(name):
     return [thing for thing in gc.get_objects() if type(thing).__name__ == name]

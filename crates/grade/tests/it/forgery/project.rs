@@ -256,13 +256,13 @@ impl Project {
         let input = GateInput {
             spec: &spec,
             environment: &environment,
-            test_ops: &test_ops,
-            gold_ops: &gold_ops,
+            with_fix: &[gold_ops, test_ops.clone()].concat(),
+            without: &test_ops,
             test_paths: &paths,
             limits: &RunLimits { seconds: 60, ..RunLimits::default() },
             runs: 1,
         };
-        let proof = gate(host, &input, None).unwrap().decision.unwrap();
+        let proof = gate(host, &input, Vec::new()).unwrap().decision.unwrap();
         let (fail_to_pass, pass_to_pass) = (proof.fail_to_pass, proof.pass_to_pass);
         assert!(fail_to_pass.len() >= 2, "{fail_to_pass:?}");
         Self { spec, environment, tests, paths, fail_to_pass, pass_to_pass, _layer: layer }
@@ -302,6 +302,8 @@ impl Project {
     }
 }
 
+const THREATS: &str = include_str!("../../../THREATS.md");
+
 /// What a forgery must come to: not resolved, and named.
 pub(crate) fn refuse(project: &Project, name: &str, files: &[(&str, Put)], named: &[&str]) {
     refuse_within(project, name, files, named, 60);
@@ -319,7 +321,12 @@ pub(crate) fn refuse_within(
     let palestra_core::Verdict::Unresolved(text) = &grading.verdict else {
         panic!("{name}: {grading:#?}");
     };
+    // What the page says of it.
+    let start = format!("| {name} | ");
+    let row = THREATS.lines().find_map(|line| line.strip_prefix(&start));
+    let row = row.unwrap_or_else(|| panic!("THREATS.md has no row for {name:?}"));
     for word in named {
+        assert!(row.contains(word), "THREATS.md says {row:?} of {name:?}, which is {word:?}");
         let known = grading.names().contains(word) || text.contains(word);
         assert!(
             known,
