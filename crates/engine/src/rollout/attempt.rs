@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use palestra_agent::{AgentError, Aid, Exit, Live, Stage};
-use palestra_core::environment::TESTBED;
 use palestra_core::{Hash, atif, disk, job};
 use palestra_sandbox::{Bounds, DiffOptions, Sandbox};
 use palestra_trace::Counters;
@@ -302,7 +301,7 @@ impl Rollout<'_> {
         run.seconds.waited = run.sums.waited;
         run.seconds.tools = run.sums.tools;
         let mut record = self.record(&run, ground, tries, failure, &patch);
-        if let Err(error) = self.write_down(run, &record, &patch) {
+        if let Err(error) = self.write_down(run, ground, &record, &patch) {
             record.failure.get_or_insert(error);
         }
         record
@@ -382,6 +381,7 @@ impl Rollout<'_> {
     fn write_down(
         &self,
         mut run: Run<'_>,
+        ground: &Ground,
         record: &AttemptRecord,
         patch: &Patch,
     ) -> Result<(), Failure> {
@@ -393,7 +393,7 @@ impl Rollout<'_> {
         }
         disk::write_atomic(&run.dir.join(job::PATCH), &patch.bytes)?;
         let manifest = json!([{
-            "source": TESTBED,
+            "source": ground.assignment.directory,
             "destination": job::PATCH,
             "type": "file",
             "status": "ok",
@@ -464,9 +464,10 @@ struct Patch {
 /// The difference between base and sandbox, without git's own files, and without byte code and
 /// caches that no commit holds.
 fn take_patch(sandbox: &Sandbox, ground: &Ground) -> Result<Patch, Failure> {
+    let top = &ground.assignment.directory;
     let options = DiffOptions {
-        top: TESTBED.into(),
-        exclude: vec![format!("{TESTBED}/.git").into()],
+        top: top.clone(),
+        exclude: vec![top.join(".git")],
         bounds: Bounds { bytes: PATCH_BYTES, entries: PATCH_FILES },
     };
     let changes = sandbox.changes(&options)?;

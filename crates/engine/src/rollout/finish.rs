@@ -9,14 +9,13 @@ use palestra_core::job::{
     TrialResult, VerifierResult,
 };
 use palestra_core::{Verdict, disk, harbor};
-use palestra_grade::Grading;
 use serde_json::{Map, Value, json};
 
 use super::failure::exit_in_harbor;
 use super::ground::{not_graded, nothing};
 use super::job::{Job, now};
 use super::plan::Trial;
-use super::record::{AttemptRecord, word};
+use super::record::AttemptRecord;
 use super::{Ran, Request, Rollout};
 use crate::error::EngineError;
 use crate::event::Event;
@@ -81,19 +80,20 @@ impl Rollout<'_> {
         let mut graded = None;
         // A failure of the machine is no verdict, so it is tried again.
         for _ in 0..=self.request.retries {
-            let (limits, options) = (&self.request.run_limits, self.request.options);
-            let grading = ground.grade(self.tools, &patch, limits, options)?;
+            let one = self.grounds.grade(self.tools, &ground, &patch, dir, self.request)?;
             self.tools.check_stop()?;
-            let invalid = matches!(grading.verdict, Verdict::Invalid(_));
-            graded = Some(grading);
+            let invalid = matches!(one.verdict, Verdict::Invalid(_));
+            graded = Some(one);
             if !invalid {
                 break;
             }
         }
-        let Some(grading) = graded else { return Ok(()) };
-        take(record, &grading);
-        disk::write_atomic(&dir.join(form::TEST_OUTPUT), grading.log_tail.as_bytes())?;
-        disk::write_json(&dir.join("verifier/grading.json"), &grading)?;
+        let Some(graded) = graded else { return Ok(()) };
+        record.verdict = Some(graded.verdict);
+        record.cause = graded.cause;
+        record.tampering = graded.tampering;
+        disk::write_atomic(&dir.join(form::TEST_OUTPUT), &graded.log)?;
+        disk::write_json(&dir.join("verifier/grading.json"), &graded.detail)?;
         Ok(())
     }
 
@@ -190,17 +190,6 @@ impl Rollout<'_> {
             verifier: record.verdict.as_ref().and_then(|_| phase(graded_from, finished_at)),
         }
     }
-}
-
-/// Puts into the record what the grader found.
-pub(super) fn take(record: &mut AttemptRecord, grading: &Grading) {
-    record.verdict = Some(grading.verdict.clone());
-    record.cause = Some(grading.cause);
-    record.tampering = grading
-        .tampering
-        .iter()
-        .map(|act| format!("{}: {}", word(&act.weight), act.name))
-        .collect();
 }
 
 fn model_info(model: &str) -> ModelInfo {

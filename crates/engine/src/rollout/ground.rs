@@ -3,26 +3,33 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use fs_err as fs;
 use palestra_agent::Assignment;
 use palestra_build::Built;
+use palestra_build::rows::RowBuilder;
 use palestra_core::environment::{ENV_DIR, TESTBED};
-use palestra_core::harbor;
 use palestra_core::{Hash, InvalidReason, Verdict};
-use palestra_grade::{GradeInput, GradeOptions, Grading, RunLimits};
+use palestra_dataset::Instance;
+use palestra_grade::{Cause, GradeInput};
 use palestra_sandbox::{Bind, Exec, Network, Sandbox, SandboxSpec, Writable};
 
+use super::Request;
 use super::failure::{Failure, FailureKind};
 use super::job::Job;
-use super::plan::PlannedTask;
+use super::plan::{PlannedTask, Rows};
+use super::record::word;
 use crate::dataset::package_digest;
 use crate::error::EngineError;
+use crate::evaluate::{self, single::Single};
 use crate::shop::Tools;
 use crate::stored::Stored;
 use crate::work::spec;
 
+/// How long cutting off a history may take.
+const PREPARE: Duration = Duration::from_secs(600);
 /// Where the bundle is seen while the repository is made of it.
 const BUNDLE: &str = "/bundle";
 /// How the repository of an agent is made: git's own files for the tree that is there already. Only
@@ -46,15 +53,50 @@ git reset -q --mixed
 rm -rf .git/hooks .git/logs .git/description .git/FETCH_HEAD .git/ORIG_HEAD
 "#;
 
+/// What an agent may not see of an image's repository: what came after the commit.
+const FORGET: &str = r"
+set -eu
+rm -rf .git/hooks .git/logs .git/FETCH_HEAD .git/ORIG_HEAD
+for remote in $(git remote); do git remote remove $remote; done
+git for-each-ref --format='delete %(refname)' refs/tags refs/stash refs/remotes | git update-ref --stdin
+here=$(git symbolic-ref -q HEAD || true)
+git for-each-ref --format='%(refname)' refs/heads | while read -r ref; do
+    if [ $ref != $here ]; then git update-ref -d $ref; fi
+done
+git reflog expire --expire=now --all
+git gc --quiet --prune=now
+";
+
 /// A task with everything that attempts at it need.
 pub(crate) struct Ground {
     pub(crate) assignment: Arc<Assignment>,
-    /// Digest of the task's directory.
+    /// Digest of the task's directory, or hash of its row.
     pub(crate) checksum: String,
     pub(crate) gold: Vec<u8>,
-    stored: Mutex<Stored>,
-    spec: SandboxSpec,
-    agent_layers: Vec<PathBuf>,
+    /// The sandbox of an agent.
+    agent: SandboxSpec,
+    /// What is run in it before the agent comes.
+    prepare: Option<&'static str>,
+    judge: Judge,
+}
+
+/// How a patch is judged.
+enum Judge {
+    /// By the hidden tests of a task of ours.
+    Own { stored: Box<Mutex<Stored>>, spec: SandboxSpec },
+    /// By the rules of the dataset that a row is from.
+    Row { row: Box<Instance>, rows: Rows },
+}
+
+/// What was found about a patch.
+pub(crate) struct Graded {
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Option<Cause>,
+    /// What the patch did to reach for the verdict.
+    pub(crate) tampering: Vec<String>,
+    pub(crate) log: Vec<u8>,
+    /// All of it, as data.
+    pub(crate) detail: serde_json::Value,
 }
 
 /// What the sandbox of some agents has besides.
@@ -69,6 +111,9 @@ pub(crate) struct More {
 #[derive(Default)]
 pub(crate) struct Grounds {
     known: Mutex<HashMap<usize, Arc<Slot>>>,
+    /// Makes the environments of rows.
+    rows: OnceLock<RowBuilder>,
+    instances: OnceLock<Result<Vec<Instance>, String>>,
 }
 
 #[derive(Default)]
@@ -92,7 +137,12 @@ impl Grounds {
         if let Some(ground) = ground.upgrade() {
             return Ok(Ok(ground));
         }
-        match Ground::make(tools, job, &job.plan.tasks[index])? {
+        let task = &job.plan.tasks[index];
+        let made = match &job.plan.rows {
+            None => Ground::make(tools, job, task)?,
+            Some(rows) => self.of_row(tools, job, task, rows)?,
+        };
+        match made {
             Ok(made) => {
                 let made = Arc::new(made);
                 *ground = Arc::downgrade(&made);
@@ -100,6 +150,94 @@ impl Grounds {
             }
             Err(failure) => Ok(Err(failure)),
         }
+    }
+
+    /// The ground of a row of another dataset.
+    fn of_row(
+        &self,
+        tools: &Tools,
+        job: &Job,
+        task: &PlannedTask,
+        rows: &Rows,
+    ) -> Result<Result<Ground, Failure>, EngineError> {
+        let broken =
+            |why: String| Failure::new(FailureKind::TaskBroken, format!("{}: {why}", task.id));
+        let read = self.instances.get_or_init(|| rows.read(&task.path).map_err(|e| e.to_string()));
+        let row = match read {
+            Ok(all) => all.iter().find(|row| row.instance_id.as_str() == task.id).cloned(),
+            Err(error) => return Ok(Err(broken(error.clone()))),
+        };
+        let Some(row) = row else {
+            return Ok(Err(broken(format!("{} has no such row any more", task.path.display()))));
+        };
+        let statement = row.problem_statement.clone();
+        let gold = match row.gold() {
+            Ok(gold) => gold.patch.as_bytes().to_vec(),
+            Err(error) => return Ok(Err(broken(error.to_string()))),
+        };
+        let scratch = job.scratch()?;
+        let environment =
+            match rows.single(tools, self.builder(tools), scratch.path()).environment(&row)? {
+                Ok(environment) => environment,
+                Err(why) => return Ok(Err(Failure::new(FailureKind::Environment, why))),
+            };
+        let path = environment.env.get("PATH").map(std::env::split_paths);
+        let assignment = Assignment {
+            id: task.id.clone(),
+            statement,
+            directory: PathBuf::from(&environment.workdir),
+            path: path.map(|dirs| dirs.collect()).unwrap_or_default(),
+        };
+        Ok(Ok(Ground {
+            assignment: Arc::new(assignment),
+            checksum: Hash::of(row.instance_id.as_str().as_bytes()).to_string(),
+            gold,
+            agent: SandboxSpec { writable: Writable::Disk, ..environment.sandbox() },
+            prepare: environment.as_of.is_none().then_some(FORGET),
+            judge: Judge::Row { row: Box::new(row), rows: rows.clone() },
+        }))
+    }
+
+    fn builder(&self, tools: &Tools) -> &RowBuilder {
+        self.rows.get_or_init(|| evaluate::builder(tools))
+    }
+
+    /// Judges a patch, in sandboxes of its own; what is kept of it is written below `dir`.
+    pub(crate) fn grade(
+        &self,
+        tools: &Tools,
+        ground: &Ground,
+        patch: &[u8],
+        dir: &Path,
+        request: &Request,
+    ) -> Result<Graded, EngineError> {
+        match &ground.judge {
+            Judge::Own { stored, spec } => ground.by_tests(tools, stored, spec, patch, request),
+            Judge::Row { row, rows } => {
+                let dir = dir.join("verifier/row");
+                let single = rows.single(tools, self.builder(tools), &dir);
+                let decision = single.decide(row, patch)?;
+                Ok(Graded {
+                    cause: None,
+                    tampering: Vec::new(),
+                    log: single.log(row),
+                    detail: serde_json::to_value(&decision).unwrap_or_default(),
+                    verdict: decision.verdict,
+                })
+            }
+        }
+    }
+}
+
+impl Rows {
+    fn single<'a>(
+        &'a self,
+        tools: &'a Tools,
+        builder: &'a RowBuilder,
+        dir: &'a Path,
+    ) -> Single<'a> {
+        let (sources, dialect) = (&self.sources, self.dialect);
+        Single { tools, builder, sources, dialect, timeout: None, dir }
     }
 }
 
@@ -129,72 +267,88 @@ impl Ground {
             Ok(built) => built,
             Err(why) => return Ok(Err(Failure::new(FailureKind::Environment, why))),
         };
-        let repository = match repository(tools, &built, &task.path.join(harbor::BUNDLE)) {
+        let repository = match repository(tools, &built, &stored.bundle) {
             Ok(layer) => layer,
             Err(why) => return Ok(Err(Failure::new(FailureKind::Environment, why))),
         };
-        let mut agent_layers = built.layers.clone();
-        agent_layers.push(repository);
         let path = vec![PathBuf::from(ENV_DIR).join("bin")];
         let assignment =
             Assignment { id: task.id.clone(), statement, directory: PathBuf::from(TESTBED), path };
-        let spec = spec(&built);
+        let spec = SandboxSpec { env: variables(&built), ..spec(&built) };
+        let mut agent = spec.clone();
+        agent.layers.push(repository);
         Ok(Ok(Self {
             assignment: Arc::new(assignment),
             checksum,
             gold: stored.gold.clone(),
-            spec: SandboxSpec { env: variables(&built), ..spec },
-            stored: Mutex::new(stored),
-            agent_layers,
+            agent,
+            prepare: None,
+            judge: Judge::Own {
+                stored: Box::new(Mutex::new(stored)),
+                spec: SandboxSpec { env: BTreeMap::new(), ..spec },
+            },
         }))
     }
 
     /// A sandbox for an agent.
     pub(crate) fn sandbox(&self, tools: &Tools, more: More) -> Result<Sandbox, Failure> {
-        let mut spec = SandboxSpec {
-            layers: self.agent_layers.clone(),
-            network: more.network,
-            ..self.spec.clone()
-        };
+        let mut spec = SandboxSpec { network: more.network, ..self.agent.clone() };
         spec.layers.extend(more.layers);
         // The agent may need the interpreter that is there already.
-        let new = |bind: &Bind| !self.spec.binds.iter().any(|known| known.target == bind.target);
+        let new = |bind: &Bind| !self.agent.binds.iter().any(|known| known.target == bind.target);
         spec.binds.extend(more.binds.into_iter().filter(new));
         for (name, value) in GIT {
             spec.env.insert(name.into(), value.into());
         }
-        Ok(tools.host.create(&spec)?)
+        let sandbox = tools.host.create(&spec)?;
+        if let Some(script) = self.prepare {
+            let exec = Exec::new(["/bin/bash", "-c", script])
+                .cwd(&self.assignment.directory)
+                .timeout(PREPARE);
+            let done = sandbox.exec(&exec)?;
+            if !done.outcome.success() {
+                let said = done.stderr.text();
+                let why = said.lines().last().unwrap_or_default();
+                let why = format!("the history of the repository cannot be cut off: {why}");
+                return Err(Failure::new(FailureKind::Environment, why));
+            }
+        }
+        Ok(sandbox)
     }
 
     /// Names of the agent's layers, lowest first.
     pub(crate) fn layers(&self) -> Vec<String> {
         let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
-        self.agent_layers.iter().filter_map(name).collect()
+        self.agent.layers.iter().filter_map(name).collect()
     }
 
-    /// Whether the base tree has a path.
+    /// Whether the base tree is known to have a path.
     pub(crate) fn has(&self, path: &[u8]) -> bool {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).has(path)
+        match &self.judge {
+            Judge::Own { stored, .. } => {
+                stored.lock().unwrap_or_else(PoisonError::into_inner).has(path)
+            }
+            Judge::Row { .. } => false,
+        }
     }
 
-    /// Judges a patch, in sandboxes of its own.
-    pub(crate) fn grade(
+    fn by_tests(
         &self,
         tools: &Tools,
+        stored: &Mutex<Stored>,
+        spec: &SandboxSpec,
         patch: &[u8],
-        limits: &RunLimits,
-        options: GradeOptions,
-    ) -> Result<Grading, EngineError> {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        let environment = stored.task.environment.clone();
-        let (hidden, paths) = (stored.hidden.clone(), stored.task.test_paths.clone());
-        let lists = (stored.task.fail_to_pass.clone(), stored.task.pass_to_pass.clone());
-        drop(stored);
-        let spec = SandboxSpec { env: BTreeMap::new(), ..self.spec.clone() };
-        let base =
-            |path: &str| self.stored.lock().unwrap_or_else(PoisonError::into_inner).base(path);
+        request: &Request,
+    ) -> Result<Graded, EngineError> {
+        let lock = || stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let locked = lock();
+        let environment = locked.task.environment.clone();
+        let (hidden, paths) = (locked.hidden.clone(), locked.task.test_paths.clone());
+        let lists = (locked.task.fail_to_pass.clone(), locked.task.pass_to_pass.clone());
+        drop(locked);
+        let base = |path: &str| lock().base(path);
         let input = GradeInput {
-            spec: &spec,
+            spec,
             environment: &environment,
             base: &base,
             patch,
@@ -203,10 +357,18 @@ impl Ground {
             test_paths: &paths,
             fail_to_pass: &lists.0,
             pass_to_pass: &lists.1,
-            limits,
-            options,
+            limits: &request.run_limits,
+            options: request.options,
         };
-        Ok(palestra_grade::grade(&tools.host, &input)?)
+        let grading = palestra_grade::grade(&tools.host, &input)?;
+        let act = |act: &palestra_grade::Tampering| format!("{}: {}", word(&act.weight), act.name);
+        Ok(Graded {
+            detail: serde_json::to_value(&grading).unwrap_or_default(),
+            cause: Some(grading.cause),
+            tampering: grading.tampering.iter().map(act).collect(),
+            log: grading.log_tail.into_bytes(),
+            verdict: grading.verdict,
+        })
     }
 }
 

@@ -40,7 +40,9 @@ use permits::Permits;
 
 pub use failure::{ENDED, Failure, FailureKind, Flags};
 pub use job::Job;
-pub use plan::{Branching, Group, JobPlan, PlannedTask, Trial, Variant, tasks_below};
+pub use plan::{
+    Branching, Group, JobPlan, PlannedTask, Rows, Trial, Variant, tasks_below, tasks_of,
+};
 pub use record::{AttemptRecord, Forked, Seconds};
 pub use regrade::regrade;
 pub use report::{Phase, Report, VariantReport, report};

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use palestra_agent::{ContextPolicy, Limits};
 use palestra_core::Hash;
+use palestra_dataset::{Instance, InstanceOptions, read_instances};
+use palestra_dialect::Dialect;
 use palestra_model::Sampling;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::EngineError;
+use crate::evaluate::Sources;
 
 /// Version of the form of a plan on disk; raised when an older reader would misread it.
 const FORM: u32 = 1;
@@ -56,12 +59,33 @@ pub struct Branching {
     pub width: u32,
 }
 
+/// Where the rows of another dataset get what they need, and whose rules judge them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rows {
+    /// Repositories and images.
+    pub sources: Sources,
+    /// The rules; those that a row was made for where none are named.
+    #[serde(default)]
+    pub dialect: Option<Dialect>,
+    /// The split, where the dataset has several.
+    #[serde(default)]
+    pub split: Option<String>,
+}
+
+impl Rows {
+    /// All rows of a dataset.
+    pub fn read(&self, path: &Path) -> Result<Vec<Instance>, EngineError> {
+        let options = InstanceOptions { split: self.split.clone(), ..InstanceOptions::default() };
+        Ok(read_instances(path, &options)?)
+    }
+}
+
 /// A task of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedTask {
     /// Its name.
     pub id: String,
-    /// Its directory.
+    /// Its directory; of a row, the file that it stands in.
     pub path: PathBuf,
 }
 
@@ -87,6 +111,9 @@ pub struct JobPlan {
     pub branching: Option<Branching>,
     /// Whether attempts are graded.
     pub grade: bool,
+    /// Where the tasks are rows of another dataset: what goes for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
 }
 
 /// One attempt of a plan.
@@ -119,6 +146,7 @@ impl JobPlan {
             context: ContextPolicy::default(),
             branching: None,
             grade: true,
+            rows: None,
         }
     }
 
@@ -238,4 +266,11 @@ pub fn tasks_below(path: &Path) -> Result<Vec<PlannedTask>, EngineError> {
         )));
     }
     Ok(tasks)
+}
+
+/// The rows of a dataset as tasks, in their order.
+pub fn tasks_of(dataset: &Path, rows: &Rows) -> Result<Vec<PlannedTask>, EngineError> {
+    let path = fs_err::canonicalize(dataset)?;
+    let task = |row: Instance| PlannedTask { id: row.instance_id.to_string(), path: path.clone() };
+    Ok(rows.read(&path)?.into_iter().map(task).collect())
 }

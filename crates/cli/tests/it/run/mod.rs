@@ -4,6 +4,7 @@ mod bad_input;
 mod builtin;
 mod external;
 mod killed;
+mod rows;
 mod scripted;
 
 use std::path::{Path, PathBuf};
