@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{args_grade as grade, args_run as run, args_sandbox as sandbox};
+use crate::{args_grade as grade, args_run as run, args_sandbox as sandbox, args_synth as synth};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -36,7 +36,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Makes proven tasks from a repository: mine, build, gate.
-    Curate(Curate),
+    Curate(Box<Curate>),
     /// Reads the history and says of every commit whether it may become a task, and why not.
     Mine(Mine),
     /// Makes the environments of the mined candidates and runs their tests on the fixed tree.
@@ -47,6 +47,10 @@ pub(crate) enum Command {
     Grade(grade::Grade),
     /// Grades what `grade` left once more, without running anything.
     Regrade(grade::Regrade),
+    /// Grades wrong fixes of every task, and so finds out how much its tests see.
+    Audit(synth::Audit),
+    /// Lists what models are asked that write tests, statements and bugs.
+    Prompts(synth::Prompts),
     /// Lets agents try tasks, and grades what they leave.
     Run(Box<run::Run>),
     /// Goes on with jobs that `run` began, grades them again, shows them.
@@ -101,6 +105,8 @@ pub(crate) struct Curate {
     /// Candidates at a time [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) synth: synth::Synth,
 }
 
 /// `mine`.

@@ -18,6 +18,9 @@ pub(crate) struct Run {
     /// The tasks: a task's directory, or a directory of them.
     #[arg(short, long, value_name = "TASKS")]
     pub(crate) path: Option<PathBuf>,
+    /// Instead of tasks the rows of a dataset: SWE-bench and its kin, as `grade` reads them.
+    #[arg(short, long, value_name = "DATASET", conflicts_with = "path")]
+    pub(crate) dataset: Option<PathBuf>,
     /// Only tasks whose names match one of these globs.
     #[arg(short, long = "include", value_name = "GLOB", value_delimiter = ',')]
     pub(crate) include: Vec<String>,
@@ -63,6 +66,22 @@ pub(crate) struct Run {
     /// Does not grade.
     #[arg(long)]
     pub(crate) no_grade: bool,
+
+    /// The split, where the dataset has several.
+    #[arg(long, value_name = "NAME", help_heading = "Rows of a dataset")]
+    pub(crate) split: Option<String>,
+    /// Whose rules decide [default: those that the rows were made for].
+    #[arg(long, value_name = "NAME", help_heading = "Rows of a dataset")]
+    pub(crate) dialect: Option<String>,
+    /// A directory of git mirrors, as owner/name, owner__name or owner+name; may be repeated.
+    #[arg(long, value_name = "DIR", help_heading = "Rows of a dataset")]
+    pub(crate) mirrors: Vec<PathBuf>,
+    /// Where a repository without a mirror is cloned from; `none` forbids it [default: GitHub].
+    #[arg(long, value_name = "URL", help_heading = "Rows of a dataset")]
+    pub(crate) clone: Option<String>,
+    /// Environments are the images that the rows name, and not made from specifications.
+    #[arg(long, help_heading = "Rows of a dataset")]
+    pub(crate) images: bool,
 
     /// Where the model is served, up to and without `/v1` or with it [env: OPENAI_BASE_URL or
     /// ANTHROPIC_BASE_URL].
@@ -223,12 +242,12 @@ impl Run {
             };
         }
         take! {
-            some: path n_tasks attempts concurrency grading retries jobs_dir job_name base_url api
+            some: path dataset split dialect clone n_tasks attempts concurrency grading retries jobs_dir job_name base_url api
                 key_env top_p max_tokens seed prices record replay model_concurrency rpm tpm budget
                 max_steps max_seconds max_total_tokens max_context max_cost command_seconds context
                 branch_at;
-            lists: include exclude agent agent_options model temperature;
-            flags: no_grade logprobs token_ids stream
+            lists: include exclude mirrors agent agent_options model temperature;
+            flags: no_grade images logprobs token_ids stream
         }
         self
     }

@@ -4,6 +4,7 @@ mod args;
 mod args_grade;
 mod args_run;
 mod args_sandbox;
+mod args_synth;
 mod commands;
 mod context;
 mod outcome;

@@ -98,8 +98,10 @@ impl Sink for Progress {
     }
 }
 
+/// A commit's name is cut, any other is not.
 fn short(commit: &str) -> &str {
-    commit.get(..12).unwrap_or(commit)
+    let name = commit.len() >= 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    if name { &commit[..12] } else { commit }
 }
 
 /// Writes a line to standard error. A closed standard error is nobody's problem.

@@ -1,12 +1,8 @@
 //! From a repository to tasks: mine, then build and gate candidate by candidate.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use fs_err as fs;
 use palestra_core::{Candidate, CommitId, disk, ledger};
 use palestra_mine::{Filters, MineOptions, MinedCommit};
 use palestra_sandbox::Store;
@@ -17,6 +13,7 @@ use crate::event::{Event, Sink};
 use crate::gold::counts;
 use crate::report::{Bytes, MineSummary, YieldReport};
 use crate::shop::Shop;
+use crate::synth::Author;
 use crate::work::Workshop;
 
 /// How far a run goes.
@@ -85,16 +82,40 @@ pub fn candidates(mined: Vec<MinedCommit>, limit: Option<usize>) -> Vec<Candidat
     candidates
 }
 
-/// Works on every candidate that is not decided yet, on `jobs` threads, and writes the report.
+/// The commits among the mined that lack nothing but tests, newest first, at most `limit`.
+pub fn without_tests(mined: Vec<MinedCommit>, limit: Option<usize>) -> Vec<Candidate> {
+    let lacks = |commit: &MinedCommit| {
+        commit.rejected.as_ref().is_some_and(|rejection| rejection.reason == "no_test_change")
+    };
+    let mut found: Vec<Candidate> =
+        mined.into_iter().filter(lacks).map(|commit| commit.candidate).collect();
+    found.sort_by(|a, b| b.timestamp.cmp(&a.timestamp).then(a.commit.cmp(&b.commit)));
+    found.truncate(limit.unwrap_or(usize::MAX));
+    found
+}
+
+/// What is to be worked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The candidates.
+    pub candidates: &'a [Candidate],
+    /// How they were found.
+    pub summary: &'a MineSummary,
+    /// How far to go.
+    pub until: Until,
+    /// Candidates at a time.
+    pub jobs: usize,
+}
+
+/// Works on every candidate that is not decided yet, and writes the report.
 pub fn work(
     shop: &Shop,
     dataset: &Dataset,
-    candidates: &[Candidate],
-    summary: &MineSummary,
-    until: Until,
-    jobs: usize,
+    order: &Order<'_>,
+    author: &Author,
     sink: &dyn Sink,
 ) -> Result<YieldReport, EngineError> {
+    let Order { candidates, summary, until, .. } = *order;
     let plan = dataset.plan()?;
     let begin = Instant::now();
     let (decisions, problems) = dataset.decisions()?;
@@ -107,8 +128,11 @@ pub fn work(
         candidates: candidates.len(),
         done: candidates.len() - open.len(),
     });
-    let failure =
-        if open.is_empty() { None } else { run_all(shop, dataset, &open, until, jobs, sink).err() };
+    let failure = if open.is_empty() {
+        None
+    } else {
+        run_all(shop, dataset, &open, order, author, sink).err()
+    };
     let ids: Vec<CommitId> = candidates.iter().map(|c| c.commit.clone()).collect();
     let (decisions, _) = dataset.decisions()?;
     let mut report = YieldReport::tally(summary, &ids, &decisions);
@@ -147,45 +171,13 @@ fn run_all(
     shop: &Shop,
     dataset: &Dataset,
     open: &[&Candidate],
-    until: Until,
-    jobs: usize,
+    order: &Order<'_>,
+    author: &Author,
     sink: &dyn Sink,
 ) -> Result<(), EngineError> {
-    let next = AtomicUsize::new(0);
-    let failure: Mutex<Option<EngineError>> = Mutex::new(None);
-    let keep = |error: EngineError| {
-        let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-        // An interruption is what the others see when one has failed.
-        if slot.is_none() || matches!(*slot, Some(EngineError::Interrupted)) {
-            *slot = Some(error);
-        }
-        next.store(usize::MAX / 2, Ordering::Relaxed);
-    };
     let builder = shop.tools.builder(&shop.repo);
-    let workshop = Workshop {
-        host: &shop.tools.host,
-        repo: &shop.repo,
-        builder: &builder,
-        dataset,
-        sink,
-        stop: shop.tools.stop(),
-        limits: shop.limits,
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, open.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(candidate) = open.get(index) else { break };
-                    if let Err(error) = one(&workshop, candidate, until) {
-                        keep(error);
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    let workshop = shop.workshop(dataset, &builder, sink, author);
+    crate::synth::parallel(open, order.jobs, |candidate| one(&workshop, candidate, order.until))
 }
 
 fn one(shop: &Workshop<'_>, candidate: &Candidate, until: Until) -> Result<(), EngineError> {
@@ -222,32 +214,13 @@ fn bytes_on_disk(
         decisions.values().flat_map(|e| e.layers.iter().map(String::as_str)).collect();
     let names: Vec<&str> =
         layers.into_iter().filter(|name| shop.tools.store.layer(name).is_some()).collect();
-    let mut tasks = 0;
-    for dir in dataset.tasks()? {
-        tasks += disk_usage(&dir)?;
-    }
     Ok(Bytes {
-        repository: disk_usage(shop.repo.git_dir())?,
+        repository: crate::usage::tree(shop.repo.git_dir()),
         environments: usage(&shop.tools.store, &names)?,
-        tasks,
+        tasks: crate::usage::once(dataset.dir()),
     })
 }
 
 fn usage(store: &Store, names: &[&str]) -> Result<u64, EngineError> {
     Ok(store.usage(names)?)
-}
-
-/// Blocks of every file and directory below `dir`, in bytes.
-fn disk_usage(dir: &Path) -> Result<u64, EngineError> {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = fs::symlink_metadata(dir)?.blocks() * 512;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            bytes += disk_usage(&entry.path())?;
-        } else {
-            bytes += entry.metadata()?.blocks() * 512;
-        }
-    }
-    Ok(bytes)
 }

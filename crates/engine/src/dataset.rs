@@ -6,11 +6,14 @@ use std::sync::Mutex;
 
 use fs_err as fs;
 use palestra_core::ledger::{self, Writer};
-use palestra_core::{CommitId, InstanceId, disk, harbor};
+use palestra_core::{CommitId, Hash, InstanceId, disk, harbor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
+
+/// Where files stand that many tasks have.
+const POOL: &str = ".palestra/shared";
 
 /// What a dataset directory is made from. A later run on the same directory must agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,8 @@ pub enum Stage {
     Build,
     /// Environment into task.
     Gate,
+    /// A commit without tests into task.
+    Tests,
 }
 
 /// A dataset directory, locked for this process.
@@ -195,6 +200,27 @@ impl Dataset {
         Ok(tempfile::Builder::new().prefix("scratch-").tempdir_in(staging)?)
     }
 
+    /// Writes a file of a task that other tasks have too: on disk it stands once, under as many
+    /// names as there are tasks with it. Where the file system cannot do that it is a plain file.
+    pub(crate) fn share(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), EngineError> {
+        let permissions = || std::os::unix::fs::PermissionsExt::from_mode(mode);
+        let name = format!("{}-{mode:o}", Hash::of(bytes).short());
+        let shared = self.dir.join(POOL).join(name);
+        if fs::metadata(&shared).is_ok_and(|m| m.len() == bytes.len() as u64)
+            && fs::read(&shared)? == bytes
+            && fs::hard_link(&shared, path).is_ok()
+        {
+            return Ok(());
+        }
+        fs::write(path, bytes)?;
+        fs::set_permissions(path, permissions())?;
+        // Of two tasks at once the last one wins; both files are whole.
+        fs::create_dir_all(self.dir.join(POOL))?;
+        let _ = fs::remove_file(&shared);
+        let _ = fs::hard_link(path, &shared);
+        Ok(())
+    }
+
     /// The task directories, in the order of their names.
     pub fn tasks(&self) -> Result<Vec<PathBuf>, EngineError> {
         let mut tasks = Vec::new();
@@ -228,6 +254,15 @@ impl Dataset {
         let staging = self.dir.join(".palestra/staging");
         if staging.exists() {
             fs::remove_dir_all(&staging)?;
+        }
+        // What no task has any more.
+        if let Ok(pool) = fs::read_dir(self.dir.join(POOL)) {
+            for entry in pool {
+                let entry = entry?;
+                if std::os::unix::fs::MetadataExt::nlink(&entry.metadata()?) == 1 {
+                    fs::remove_file(entry.path())?;
+                }
+            }
         }
         for dir in [self.dir.clone(), self.dir.join(".palestra")] {
             for entry in fs::read_dir(dir)? {

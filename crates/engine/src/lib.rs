@@ -6,9 +6,11 @@
 
 pub mod attend;
 pub mod blueprint;
+mod cpu;
 pub mod curate;
 pub mod dataset;
 pub mod demo;
+mod derive;
 pub mod doctor;
 pub mod error;
 pub mod evaluate;
@@ -22,10 +24,11 @@ pub mod material;
 pub mod regate;
 pub mod report;
 pub mod rollout;
+mod settle;
 pub mod ship;
 pub mod shop;
-pub mod statement;
 mod stored;
+pub mod synth;
 mod usage;
 pub mod work;
 pub mod workplace;

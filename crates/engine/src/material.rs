@@ -120,7 +120,7 @@ pub fn overlay(
 
 /// Whether a test runner can be given the file: Python that defines tests. Helpers, data and
 /// `conftest.py` are laid over the tree, but not run.
-fn is_runnable(path: &str, symlink: bool, content: &[u8]) -> bool {
+pub(crate) fn is_runnable(path: &str, symlink: bool, content: &[u8]) -> bool {
     if symlink || palestra_grade::paths::runnable([path]).is_empty() {
         return false;
     }

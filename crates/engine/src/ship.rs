@@ -24,6 +24,8 @@ pub struct Parts<'a> {
     pub test_contents: &'a BTreeMap<String, Vec<u8>>,
     /// The one-commit repository, a git bundle.
     pub bundle: &'a Path,
+    /// What is applied to its tree to get the one that an agent starts from.
+    pub base_patch: Option<&'a [u8]>,
     /// `environment/Dockerfile`.
     pub dockerfile: &'a str,
     /// The programs below `tests/`.
@@ -38,7 +40,7 @@ cd /testbed
 git apply --whitespace=nowarn \"$(dirname \"$0\")/gold.patch\"
 ";
 
-/// Writes the directory of `task`, replacing an older one of the same name.
+/// Writes the directory of `task` (what many tasks have in common stands on disk once), replacing an older one of the same name.
 pub fn ship(dataset: &Dataset, task: &Task, parts: &Parts<'_>) -> Result<(), EngineError> {
     let staging = dataset.staging(&task.instance_id);
     if staging.exists() {
@@ -51,32 +53,35 @@ pub fn ship(dataset: &Dataset, task: &Task, parts: &Parts<'_>) -> Result<(), Eng
         }
         Ok(fs::write(path, bytes)?)
     };
+    let share = |name: &str, bytes: &[u8], mode: u32| -> Result<(), EngineError> {
+        let path = staging.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        dataset.share(&path, bytes, mode)
+    };
     let mut stored = BTreeMap::new();
     for (path, bytes) in parts.test_contents {
         let name = stored_name(path);
-        write(&format!("{}/{name}", harbor::TEST_FILES), bytes)?;
+        share(&format!("{}/{name}", harbor::TEST_FILES), bytes, 0o644)?;
         stored.insert(path.clone(), name);
     }
     write("instruction.md", parts.statement.as_bytes())?;
     write("task.toml", harbor::task_toml(task, parts.title)?.as_bytes())?;
-    write("environment/Dockerfile", parts.dockerfile.as_bytes())?;
-    write(harbor::LOCK, task.environment.lock.as_bytes())?;
-    fs::copy(parts.bundle, staging.join(harbor::BUNDLE))?;
+    share("environment/Dockerfile", parts.dockerfile.as_bytes(), 0o644)?;
+    share(harbor::LOCK, task.environment.lock.as_bytes(), 0o644)?;
+    share(harbor::BUNDLE, &fs::read(parts.bundle)?, 0o644)?;
+    if let Some(patch) = parts.base_patch {
+        write(harbor::BASE_PATCH, patch)?;
+    }
     write(harbor::GOLD_PATCH, parts.gold_patch)?;
-    write("solution/solve.sh", SOLVE.as_bytes())?;
-    let mut modes = vec![("solution/solve.sh".to_owned(), 0o755)];
+    share("solution/solve.sh", SOLVE.as_bytes(), 0o755)?;
     for program in parts.programs {
-        let name = format!("tests/{}", program.path);
-        write(&name, &program.bytes)?;
-        modes.push((name, program.mode));
+        share(&format!("tests/{}", program.path), &program.bytes, program.mode)?;
     }
     let form = TaskForm { form: harbor::TASK_FORM, task: task.clone(), stored };
     let json = serde_json::to_vec_pretty(&form).map_err(std::io::Error::other)?;
     write(harbor::TASK_JSON, &json)?;
-    for (name, mode) in modes {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        fs::set_permissions(staging.join(name), mode)?;
-    }
     let target = dataset.task_dir(&task.instance_id);
     if target.exists() {
         // Two renames: a reader sees the old directory, none, or the new one.

@@ -12,8 +12,12 @@ use palestra_image::{Image, PullOptions, Reference};
 use palestra_sandbox::{Host, HostConfig, SandboxError, Store};
 use palestra_store::lease::Lock;
 
+use crate::dataset::Dataset;
 use crate::error::EngineError;
+use crate::event::Sink;
 use crate::home::Home;
+use crate::synth::Author;
+use crate::work::Workshop;
 
 /// What only a face knows: where to look, and what was asked for.
 #[derive(Debug, Clone)]
@@ -125,6 +129,26 @@ impl Shop {
     /// Joins the two.
     pub fn new(tools: Tools, repo: Repo) -> Self {
         Self { tools, repo, limits: limits() }
+    }
+
+    /// What works on the candidates of a dataset.
+    pub fn workshop<'a>(
+        &'a self,
+        dataset: &'a Dataset,
+        builder: &'a Builder,
+        sink: &'a dyn Sink,
+        author: &'a Author,
+    ) -> Workshop<'a> {
+        Workshop {
+            host: &self.tools.host,
+            repo: &self.repo,
+            builder,
+            dataset,
+            sink,
+            stop: self.tools.stop(),
+            limits: self.limits,
+            author,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use palestra_build::{Built, Step};
@@ -11,6 +11,7 @@ use palestra_core::{Hash, Task, TestFile};
 use palestra_git::{BlobReader, Repo, TreeEntry};
 use palestra_grade::patch::BaseFile;
 
+use crate::derive;
 use crate::error::EngineError;
 use crate::material;
 use crate::shop::Tools;
@@ -24,6 +25,8 @@ pub(crate) struct Stored {
     pub(crate) gold: Vec<u8>,
     /// The agent's repository.
     pub(crate) repo: Repo,
+    /// It again, as a bundle; it goes with this value.
+    pub(crate) bundle: PathBuf,
     tree: BTreeMap<Vec<u8>, TreeEntry>,
     blobs: RefCell<BlobReader>,
     /// Where the repository is unpacked.
@@ -53,7 +56,15 @@ impl Stored {
             }
             contents.insert(path.clone(), bytes);
         }
-        let repo = Repo::from_bundle(&dir.join(harbor::BUNDLE), work.path())?;
+        let mut bundle = dir.join(harbor::BUNDLE);
+        let mut repo = Repo::from_bundle(&bundle, work.path())?;
+        if let Some(patch) = optional(&dir.join(harbor::BASE_PATCH))? {
+            let derived = match derive::derive(&repo, &patch, work.path())? {
+                Ok(derived) => derived,
+                Err(why) => return Ok(Err(format!("{}: {why}", harbor::BASE_PATCH))),
+            };
+            (repo, bundle) = (derived.repo, derived.bundle);
+        }
         let blobs = RefCell::new(repo.blobs()?);
         let entries = repo.tree(repo.head())?;
         Ok(Ok(Self {
@@ -62,6 +73,7 @@ impl Stored {
             gold: fs::read(dir.join(harbor::GOLD_PATCH))?,
             tree: entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect(),
             repo,
+            bundle,
             blobs,
             _work: work,
         }))
@@ -85,5 +97,14 @@ impl Stored {
             Err(failure) if failure.step == Step::Machine => Err(failure.into()),
             Err(failure) => Ok(Err(format!("the environment cannot be made: {failure}"))),
         }
+    }
+}
+
+/// The content of a file that need not be there.
+fn optional(path: &Path) -> Result<Option<Vec<u8>>, EngineError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use palestra_build::{Action, BuildError, BuildFailure, Builder, Built, Recipe, Repair, Step};
+use palestra_build::{Builder, Built};
 use palestra_core::disk;
-use palestra_core::task::LeakCertificate;
-use palestra_core::{Candidate, CommitId, InstanceId, Runner, Task};
+use palestra_core::task::{LeakCertificate, Synthesis};
+use palestra_core::{Candidate, CommitId, FileChange, InstanceId, Task};
 use palestra_git::{BlobReader, Repo};
 use palestra_grade::gate::{GateInput, GateOutcome};
 use palestra_grade::{RunLimits, TestRun};
@@ -17,20 +17,13 @@ use palestra_sandbox::{FileOp, Host, SandboxSpec, Writable};
 
 use crate::dataset::{Dataset, Entry, Stage};
 use crate::error::EngineError;
-use crate::event::{Event, Sink};
-use crate::gold::{
-    counts, evidence, failing, failure_text, one_line, rank, why_nothing_passes, works,
-};
+use crate::event::Sink;
+use crate::gold::{counts, failing, one_line};
 use crate::material::{Material, Unusable};
+use crate::settle::{Settled, Site};
 use crate::ship::{self, Parts};
-use crate::statement::{self, Failure};
+use crate::synth::{Author, Facts, Pair};
 
-/// How often an environment is tried in another way.
-const ROUNDS: usize = 10;
-/// After so many attempts that were no better, an environment in which some tests pass is taken.
-const PATIENCE: u32 = 2;
-/// After so many seconds, an environment in which some tests pass is taken as it is.
-const REPAIR_SECONDS: u64 = 180;
 /// How often the gate runs each side.
 pub const GATE_RUNS: u32 = 3;
 
@@ -84,6 +77,8 @@ pub struct Workshop<'a> {
     pub stop: &'a Arc<AtomicBool>,
     /// Bounds of each run of tests.
     pub limits: RunLimits,
+    /// Who writes statements.
+    pub author: &'a Author,
 }
 
 impl Workshop<'_> {
@@ -140,93 +135,23 @@ impl Workshop<'_> {
         };
         let test_ops = palestra_grade::overlay_ops(&material.overlay())?;
         let changes: Vec<FileOp> = gold_ops.iter().chain(&test_ops).cloned().collect();
-        let mut recipe =
-            match self.builder.plan(&material.fix, &candidate.date, &material.test_paths) {
-                Ok(recipe) => recipe,
-                Err(error @ (BuildError::NoPython(_) | BuildError::HostilePath { .. })) => {
-                    return Ok(Err(unbuildable(&error)));
-                }
-                Err(error) => return Err(error.into()),
-            };
-        let mut tried: Vec<Recipe> = Vec::new();
-        let mut best: Option<(Built, TestRun, Recipe)> = None;
-        let mut last_failure: Option<BuildFailure> = None;
-        let begin = Instant::now();
-        let mut no_better = 0;
-        for round in 0..ROUNDS {
-            self.check_stop()?;
-            let built = self.builder.build(&material.fix, &material.base, &recipe);
-            let (step, evidence) = match built {
-                Err(failure) => {
-                    if failure.step == Step::Machine {
-                        return Err(failure.into());
-                    }
-                    let said = (failure.step, failure.log.clone());
-                    last_failure = Some(failure);
-                    said
-                }
-                Ok(built) => {
-                    let run = palestra_grade::run_tests(
-                        self.host,
-                        &spec(&built),
-                        &built.environment,
-                        &changes,
-                        &material.test_paths,
-                        &self.limits,
-                    )?;
-                    let evidence = evidence(&run);
-                    let clean = works(&run);
-                    if best.as_ref().is_none_or(|(_, old, _)| rank(&run) > rank(old)) {
-                        best = Some((built, run, recipe.clone()));
-                        no_better = 0;
-                    } else {
-                        no_better += 1;
-                    }
-                    // What fails now may fail for reasons that no environment mends.
-                    let enough = best.as_ref().is_some_and(|(_, run, _)| run.report.passes() > 0)
-                        && (no_better >= PATIENCE || begin.elapsed().as_secs() > REPAIR_SECONDS);
-                    if clean || enough {
-                        break;
-                    }
-                    (Step::Test, evidence)
-                }
-            };
-            tried.push(recipe.clone());
-            if round + 1 == ROUNDS {
-                break;
-            }
-            let next = self
-                .builder
-                .repair(&recipe, step, &evidence, &tried)
-                .or_else(|| with_unittest(&recipe, step, &material));
-            match next {
-                None => break,
-                Some((next, repair)) => {
-                    let commit = material.fix.to_string();
-                    self.sink.event(&Event::Repaired { commit, repair });
-                    recipe = next;
-                }
-            }
-        }
-        let Some((built, gold_run, recipe)) = best else {
-            return match last_failure {
-                Some(failure) => Ok(Err(no_environment(&failure, tried.len()))),
-                None => Err(EngineError::Interrupted),
-            };
+        let site = Site {
+            fix: &material.fix,
+            base: &material.base,
+            date: &candidate.date,
+            test_paths: &material.test_paths,
+            contents: &material.test_contents,
         };
-        if gold_run.report.passes() == 0 {
-            let (reason, detail) = why_nothing_passes(&gold_run);
-            return Ok(Err(Rejected { reason: reason.to_owned(), detail }));
-        }
-        let works = works(&gold_run);
-        self.builder.remember(&material.fix, &candidate.date, &recipe)?;
-        let repairs = recipe.repairs.iter().map(|repair| repair.rule.clone()).collect();
+        let Settled { built, run: gold_run, works, repairs } = match self.settle(&site, &changes)? {
+            Ok(settled) => settled,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
         Ok(Ok(Prepared { material, built, gold_ops, test_ops, gold_run, works, repairs }))
     }
 
     /// The gold patch as changes to the base tree. Reading our own patch back proves that the
     /// bytes that are shipped apply strictly.
-    fn gold_ops(
+    pub(crate) fn gold_ops(
         &self,
         blobs: &mut BlobReader,
         material: &Material,
@@ -263,7 +188,7 @@ impl Workshop<'_> {
     ) -> Result<Result<Task, Rejected>, EngineError> {
         self.check_stop()?;
         let begin = Instant::now();
-        let result = self.prove(candidate, prepared)?;
+        let result = self.prove(candidate, prepared, None)?;
         let seconds = begin.elapsed().as_secs_f64();
         let mut entry = Entry::new(Stage::Gate, &candidate.commit, seconds);
         match &result {
@@ -284,23 +209,24 @@ impl Workshop<'_> {
         Ok(result)
     }
 
-    fn prove(
+    pub(crate) fn prove(
         &self,
         candidate: &Candidate,
         prepared: Prepared,
+        synthesis: Option<Synthesis>,
     ) -> Result<Result<Task, Rejected>, EngineError> {
         let Prepared { material, built, gold_ops, test_ops, gold_run, .. } = prepared;
         let spec = spec(&built);
         let input = GateInput {
             spec: &spec,
             environment: &built.environment,
-            test_ops: &test_ops,
-            gold_ops: &gold_ops,
+            with_fix: &[gold_ops, test_ops.clone()].concat(),
+            without: &test_ops,
             test_paths: &material.test_paths,
             limits: &self.limits,
             runs: GATE_RUNS,
         };
-        let outcome = palestra_grade::gate(self.host, &input, Some(gold_run))?;
+        let outcome = palestra_grade::gate(self.host, &input, vec![gold_run])?;
         let GateOutcome { decision, record, base, .. } = outcome;
         let proof = match decision {
             Ok(proof) => proof,
@@ -317,16 +243,20 @@ impl Workshop<'_> {
             let detail = format!("{} objects of the fix, {} commits", leak.found, leak.commits);
             return Ok(Err(Rejected { reason: "leaks_the_fix".to_owned(), detail }));
         }
-        let failures: Vec<Failure<'_>> = proof
-            .fail_to_pass
-            .iter()
-            .filter_map(|test| failure_text(&base.first()?.report, test))
-            .map(|message| Failure { message })
-            .collect();
-        let statement =
-            statement::template(self.repo.name(), &candidate.subject, &candidate.body, &failures);
-        let title =
-            statement.lines().next().unwrap_or_default().trim_start_matches("# ").to_owned();
+        let facts = Facts {
+            repository: self.repo.name(),
+            commit: material.fix.as_str(),
+            task: instance_id.as_str(),
+            subject: &candidate.subject,
+            body: &candidate.body,
+            gold_patch: &material.gold_patch,
+            pairs: &self.pairs(candidate)?,
+            tests: &material.test_contents,
+            fail_to_pass: &proof.fail_to_pass,
+            base: base.first().map(|run| &run.report),
+        };
+        let told = self.author.tell(self.dataset, &facts)?;
+        let title = told.text.lines().next().unwrap_or_default().trim_start_matches("# ");
         let task = Task {
             instance_id,
             repository: self.repo.name().to_owned(),
@@ -338,22 +268,43 @@ impl Workshop<'_> {
             test_files: material.test_files.clone(),
             fail_to_pass: proof.fail_to_pass,
             pass_to_pass: proof.pass_to_pass,
-            statement_source: "template".to_owned(),
+            statement_source: told.source,
+            opinion: told.opinion,
+            synthesis,
+            strength: None,
             gate: record,
             leak,
         };
         let programs = palestra_grade::docker::shipped(self.limits.seconds);
         let parts = Parts {
-            title: &title,
-            statement: &statement,
+            title,
+            statement: &told.text,
             gold_patch: &material.gold_patch,
             test_contents: &material.test_contents,
             bundle: &bundle,
-            dockerfile: &palestra_build::docker::dockerfile(&built.environment),
+            base_patch: None,
+            dockerfile: &palestra_build::docker::dockerfile(&built.environment, false),
             programs: &programs,
         };
         ship::ship(self.dataset, &task, &parts)?;
         Ok(Ok(task))
+    }
+
+    /// The sources that a commit changes, before and after.
+    pub(crate) fn pairs(&self, candidate: &Candidate) -> Result<Vec<Pair>, EngineError> {
+        let mut blobs = self.repo.blobs()?;
+        let mut pairs = Vec::new();
+        let python = |file: &&FileChange| !file.test && file.path.ends_with(".py");
+        for file in candidate.files.iter().filter(python) {
+            let old = file.old_path.as_ref().unwrap_or(&file.path);
+            let before = match &candidate.base {
+                Some(base) => blobs.read_path(base, old.as_bytes())?,
+                None => None,
+            };
+            let after = blobs.read_path(&candidate.commit, file.path.as_bytes())?;
+            pairs.push((file.path.clone(), before, after));
+        }
+        Ok(pairs)
     }
 
     fn agent_repository(
@@ -384,39 +335,4 @@ fn layer_names(built: &Built) -> Vec<String> {
         .iter()
         .filter_map(|path| path.file_name().map(|n| n.to_string_lossy().into_owned()))
         .collect()
-}
-
-/// Tests that know nothing of pytest may not be meant for it: pytest collects mixins, and
-/// functions whose names begin with `test`, that the project's own runner does not.
-fn with_unittest(recipe: &Recipe, step: Step, material: &Material) -> Option<(Recipe, String)> {
-    let knows_pytest = |path: &String| {
-        let content = material.test_contents.get(path);
-        content.is_none_or(|text| memchr::memmem::find(text, b"pytest").is_some())
-    };
-    if step != Step::Test
-        || recipe.runner != Runner::Pytest
-        || material.test_paths.iter().any(knows_pytest)
-    {
-        return None;
-    }
-    let actions = vec![Action::Runner(Runner::Unittest)];
-    let repair = Repair { rule: "unittest".to_owned(), actions };
-    Some((recipe.with(repair), "unittest: run the tests with unittest".to_owned()))
-}
-
-fn no_environment(failure: &BuildFailure, attempts: usize) -> Rejected {
-    let detail = match attempts {
-        0 | 1 => failure.to_string(),
-        n => format!("{failure} ({n} attempts)"),
-    };
-    let reason = format!("environment_{}_failed", failure.step);
-    Rejected { reason, detail: one_line(&detail) }
-}
-
-fn unbuildable(error: &BuildError) -> Rejected {
-    let reason = match error {
-        BuildError::NoPython(_) => "no_python",
-        _ => "hostile_path",
-    };
-    Rejected { reason: reason.to_owned(), detail: one_line(&error.to_string()) }
 }

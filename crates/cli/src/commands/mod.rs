@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod gateway;
 mod gc;
+mod globs;
 mod grade;
 mod mine;
 mod models;
@@ -14,6 +15,7 @@ mod named;
 mod run;
 mod sandbox;
 mod stages;
+mod synth;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Gate(args) => stages::gate(cli, args),
         Command::Grade(args) => grade::grade(cli, args),
         Command::Regrade(args) => grade::regrade(cli, args),
+        Command::Audit(args) => synth::audit(cli, args),
+        Command::Prompts(args) => synth::prompts(cli, args),
         Command::Run(args) => run::run(cli, args),
         Command::Job(command) => run::job(cli, command),
         Command::Gateway(args) => gateway::run(cli, args),

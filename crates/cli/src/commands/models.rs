@@ -1,6 +1,6 @@
 //! The models of a job, as the command line and the variables describe them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use palestra_agent::Agent;
@@ -62,7 +62,7 @@ impl Asked {
     }
 
     /// The server, with the ledger of a job.
-    fn client(&self, job: &Job) -> Result<Client, CliError> {
+    fn client(&self, dir: &Path) -> Result<Client, CliError> {
         let mut config = ClientConfig::new(self.api, &self.base_url);
         if let Some(name) = &self.key {
             config.key = Some(secret(name)?);
@@ -82,17 +82,17 @@ impl Asked {
         if let Some(path) = &self.prices {
             config.prices = Arc::new(Prices::read(path).map_err(wrong)?);
         }
-        let ledger = Ledger::open(job.dir().join("calls.jsonl"), self.budget).map_err(wrong)?;
+        let ledger = Ledger::open(dir.join("calls.jsonl"), self.budget).map_err(wrong)?;
         config.ledger = Some(Arc::new(ledger));
         Client::new(config).map_err(wrong)
     }
 
-    /// What agents ask: the server, a cassette, or both.
-    fn model(&self, job: &Job) -> Result<Arc<dyn Model>, CliError> {
+    /// What is asked: the server, a cassette, or both. Calls are booked in `dir`.
+    pub(crate) fn model(&self, dir: &Path) -> Result<Arc<dyn Model>, CliError> {
         if let Some(path) = &self.replay {
             return Ok(Arc::new(Cassette::replay(path).map_err(wrong)?));
         }
-        let client: Arc<dyn Model> = Arc::new(self.client(job)?);
+        let client: Arc<dyn Model> = Arc::new(self.client(dir)?);
         Ok(match &self.record {
             None => client,
             Some(path) => Arc::new(Cassette::record(path, client).map_err(wrong)?),
@@ -164,7 +164,7 @@ pub(crate) fn of(
 ) -> Result<Vec<Arc<dyn Model>>, CliError> {
     let nobody: Arc<dyn Model> = Arc::new(Nobody);
     let asked = match agents.iter().any(|agent| agent.needs_model()) {
-        true => how.model(job)?,
+        true => how.model(job.dir())?,
         false => Arc::clone(&nobody),
     };
     let of =

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palestra_agent::{Agent, ContextPolicy, Limits};
+use palestra_engine::evaluate::Sources;
 use palestra_engine::rollout::{
-    self, Branching, Job, JobPlan, PlannedTask, Report, Request, Variant, VariantReport,
-    tasks_below,
+    self, Branching, Job, JobPlan, PlannedTask, Report, Request, Rows, Variant, VariantReport,
+    tasks_below, tasks_of,
 };
 use palestra_engine::shop::{self, Tools};
 use palestra_grade::GradeOptions;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use super::models::{self, Asked};
 use crate::args::Cli;
 use crate::args_run::{Again, Job as JobCommand, Resume, Run};
+use crate::commands::globs::Globs;
 use crate::context;
 use crate::outcome::{CliError, Code};
 use crate::progress::{Progress, result};
@@ -121,12 +123,20 @@ fn agents(plan: &JobPlan) -> Result<Vec<Arc<dyn Agent>>, CliError> {
 }
 
 fn plan(args: &Run) -> Result<JobPlan, CliError> {
-    let path = args
-        .path
-        .as_deref()
-        .ok_or_else(|| CliError::usage("say which tasks: -p DIR (`palestra demo` makes some)"))?;
-    let tasks = chosen(tasks_below(path)?, args)?;
+    let (tasks, rows) = match (&args.path, &args.dataset) {
+        (Some(path), _) => (tasks_below(path)?, None),
+        (None, Some(dataset)) => {
+            let rows = rows(args)?;
+            (tasks_of(dataset, &rows)?, Some(rows))
+        }
+        (None, None) => {
+            let what = "say which tasks: -p DIR (`palestra demo` makes some), or -d DATASET";
+            return Err(CliError::usage(what));
+        }
+    };
+    let tasks = chosen(tasks, args)?;
     let mut plan = JobPlan::new(tasks, variants(args)?, args.attempts.unwrap_or(1));
+    plan.rows = rows;
     plan.grade = !args.no_grade;
     let seconds = |value: Option<f64>, default: Duration| match value {
         None => Ok(default),
@@ -149,22 +159,23 @@ fn plan(args: &Run) -> Result<JobPlan, CliError> {
     Ok(plan)
 }
 
+/// Where rows get what they need.
+fn rows(args: &Run) -> Result<Rows, CliError> {
+    let url = args.clone.clone().unwrap_or_else(|| "https://github.com/{repo}.git".to_owned());
+    let dialect = args.dialect.as_deref().map(str::parse).transpose();
+    let wrong = |error: palestra_dialect::UnknownDialect| CliError::Usage(error.to_string());
+    let mirrors = args.mirrors.iter().map(fs_err::canonicalize).collect::<Result<_, _>>()?;
+    Ok(Rows {
+        sources: Sources { mirrors, url: (url != "none").then_some(url), images: args.images },
+        dialect: dialect.map_err(wrong)?,
+        split: args.split.clone(),
+    })
+}
+
 /// The tasks that the globs leave.
 fn chosen(tasks: Vec<PlannedTask>, args: &Run) -> Result<Vec<PlannedTask>, CliError> {
-    let globs = |patterns: &[String]| {
-        let mut set = globset::GlobSetBuilder::new();
-        for pattern in patterns {
-            let glob =
-                globset::Glob::new(pattern).map_err(|error| CliError::usage(error.to_string()))?;
-            set.add(glob);
-        }
-        set.build().map_err(|error| CliError::usage(error.to_string()))
-    };
-    let (include, exclude) = (globs(&args.include)?, globs(&args.exclude)?);
-    let kept = tasks
-        .into_iter()
-        .filter(|task| args.include.is_empty() || include.is_match(&task.id))
-        .filter(|task| !exclude.is_match(&task.id));
+    let wanted = Globs::new(&args.include, &args.exclude)?;
+    let kept = tasks.into_iter().filter(|task| wanted.take(&task.id));
     Ok(kept.take(args.n_tasks.unwrap_or(usize::MAX)).collect())
 }
 

@@ -1,10 +1,11 @@
 //! `palestra build` and `palestra gate`: the stages on a directory that exists.
 
 use palestra_engine::EngineError;
-use palestra_engine::curate::{self, Until};
+use palestra_engine::curate::{self, Order, Until};
 use palestra_engine::dataset::Dataset;
 use palestra_engine::regate;
 use palestra_engine::shop::{Shop, Tools};
+use palestra_engine::synth::Author;
 use palestra_git::Repo;
 
 use crate::args::{Cli, Gate, Stage};
@@ -55,15 +56,9 @@ fn stage(cli: &Cli, args: &Stage, until: Until) -> Result<Code, CliError> {
         .map_err(EngineError::from)?
         .with_name(plan.repository.clone());
     let shop = Shop::new(Tools::open(surroundings)?, repo);
-    let report = curate::work(
-        &shop,
-        &dataset,
-        &candidates,
-        &summary,
-        until,
-        context::jobs(args.jobs),
-        &progress,
-    );
+    let order =
+        Order { candidates: &candidates, summary: &summary, until, jobs: context::jobs(args.jobs) };
+    let report = curate::work(&shop, &dataset, &order, &Author::nobody(), &progress);
     progress.done();
     super::curate::show(cli, &report?, &args.dir)?;
     Ok(Code::Done)
