@@ -18,6 +18,7 @@ const PATCHED: &str = "RUN --mount=type=bind,target=/context \\
     git clone --branch main /context/repo.bundle /testbed \\
     && cd /testbed \\
     && git apply --whitespace=nowarn /context/base.patch \\
+    && xargs --delimiter='\\n' rm -f -- < /context/base.removed \\
     && rm -rf .git \\
     && git init --quiet --initial-branch main \\
     && git add --all --force \\
@@ -27,7 +28,8 @@ const PATCHED: &str = "RUN --mount=type=bind,target=/context \\
 /// A Dockerfile that makes the environment, to be built in a directory that holds `repo.bundle`
 /// (one branch, `main`) and `requirements.lock` (the environment's lock). The repository ends up
 /// at `/testbed` without the bundle and without a remote. With `patched`, `base.patch` stands there
-/// too and is applied to the bundle's tree: what the image shows is one commit of the result.
+/// too and is applied to the bundle's tree, and the paths in `base.removed` go: what the image shows is
+/// one commit of the result.
 pub fn dockerfile(environment: &Environment, patched: bool) -> String {
     let python = &environment.python;
     let debian = if BULLSEYE.contains(&python.as_str()) { "bullseye" } else { "bookworm" };

@@ -18,6 +18,8 @@ pub const BUNDLE: &str = "environment/repo.bundle";
 /// Where a task directory keeps what is applied to the tree of [`BUNDLE`] to get the tree that an
 /// agent starts from, where that is another. It holds the fix backwards, and no agent sees either.
 pub const BASE_PATCH: &str = "environment/base.patch";
+/// Where it says, one path a line, which files of the tree of [`BUNDLE`] an agent does not see besides.
+pub const BASE_REMOVED: &str = "environment/base.removed";
 /// Where a task directory keeps the locked packages.
 pub const LOCK: &str = "environment/requirements.lock";
 /// Where a task directory keeps the gold patch.

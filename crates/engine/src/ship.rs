@@ -24,8 +24,9 @@ pub struct Parts<'a> {
     pub test_contents: &'a BTreeMap<String, Vec<u8>>,
     /// The one-commit repository, a git bundle.
     pub bundle: &'a Path,
-    /// What is applied to its tree to get the one that an agent starts from.
-    pub base_patch: Option<&'a [u8]>,
+    /// What is applied to its tree to get the one that an agent starts from, and the paths that
+    /// are taken away from it.
+    pub base_patch: Option<(&'a [u8], &'a [String])>,
     /// `environment/Dockerfile`.
     pub dockerfile: &'a str,
     /// The programs below `tests/`.
@@ -71,8 +72,10 @@ pub fn ship(dataset: &Dataset, task: &Task, parts: &Parts<'_>) -> Result<(), Eng
     share("environment/Dockerfile", parts.dockerfile.as_bytes(), 0o644)?;
     share(harbor::LOCK, task.environment.lock.as_bytes(), 0o644)?;
     share(harbor::BUNDLE, &fs::read(parts.bundle)?, 0o644)?;
-    if let Some(patch) = parts.base_patch {
+    if let Some((patch, removed)) = parts.base_patch {
         write(harbor::BASE_PATCH, patch)?;
+        let lines: String = removed.iter().map(|path| format!("{path}\n")).collect();
+        write(harbor::BASE_REMOVED, lines.as_bytes())?;
     }
     write(harbor::GOLD_PATCH, parts.gold_patch)?;
     share("solution/solve.sh", SOLVE.as_bytes(), 0o755)?;
@@ -80,7 +83,7 @@ pub fn ship(dataset: &Dataset, task: &Task, parts: &Parts<'_>) -> Result<(), Eng
         share(&format!("tests/{}", program.path), &program.bytes, program.mode)?;
     }
     let form = TaskForm { form: harbor::TASK_FORM, task: task.clone(), stored };
-    let json = serde_json::to_vec_pretty(&form).map_err(std::io::Error::other)?;
+    let json = serde_json::to_vec(&form).map_err(std::io::Error::other)?;
     write(harbor::TASK_JSON, &json)?;
     let target = dataset.task_dir(&task.instance_id);
     if target.exists() {

@@ -56,15 +56,10 @@ impl Stored {
             }
             contents.insert(path.clone(), bytes);
         }
-        let mut bundle = dir.join(harbor::BUNDLE);
-        let mut repo = Repo::from_bundle(&bundle, work.path())?;
-        if let Some(patch) = optional(&dir.join(harbor::BASE_PATCH))? {
-            let derived = match derive::derive(&repo, &patch, work.path())? {
-                Ok(derived) => derived,
-                Err(why) => return Ok(Err(format!("{}: {why}", harbor::BASE_PATCH))),
-            };
-            (repo, bundle) = (derived.repo, derived.bundle);
-        }
+        let (repo, bundle) = match derive::repository_of(dir, work.path())? {
+            Ok(both) => both,
+            Err(why) => return Ok(Err(why)),
+        };
         let blobs = RefCell::new(repo.blobs()?);
         let entries = repo.tree(repo.head())?;
         Ok(Ok(Self {
@@ -97,14 +92,5 @@ impl Stored {
             Err(failure) if failure.step == Step::Machine => Err(failure.into()),
             Err(failure) => Ok(Err(format!("the environment cannot be made: {failure}"))),
         }
-    }
-}
-
-/// The content of a file that need not be there.
-fn optional(path: &Path) -> Result<Option<Vec<u8>>, EngineError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }

@@ -58,7 +58,7 @@ fn make(cli: &Cli, args: &Curate, progress: &Progress) -> Result<Made, CliError>
     let site = Site::open(cli, &args.repo, &args.out, &args.selection)?;
     let (shop, dataset, asked) = (&site.shop, &site.dataset, &args.synth);
     let cache = shop.tools.home().cache().join("answers");
-    let author = synth::author(asked, dataset, cache, progress)?;
+    let (author, model) = synth::author(asked, dataset, cache, progress)?;
     let wants = |kind| asked.synth.contains(&kind);
     let commits = match (asked.no_commits, wants(Kind::Tests)) {
         (false, _) => Some(site.commits(&args.selection, jobs, &author, progress)?),
@@ -68,7 +68,7 @@ fn make(cli: &Cli, args: &Curate, progress: &Progress) -> Result<Made, CliError>
     let tests = match wants(Kind::Tests) {
         true => {
             let how = (jobs, args.selection.limit);
-            synth::tests(shop, dataset, asked, how, &author, progress)?
+            synth::tests(shop, dataset, asked, how, (&author, model.as_ref()), progress)?
         }
         false => None,
     };

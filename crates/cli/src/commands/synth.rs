@@ -54,7 +54,7 @@ pub(crate) fn author(
     dataset: &Dataset,
     cache: PathBuf,
     progress: &Progress,
-) -> Result<Author, CliError> {
+) -> Result<(Author, Option<Arc<dyn Model>>), CliError> {
     let wrong = |error: &dyn std::fmt::Display| CliError::usage(error.to_string());
     let mut prompts = PromptSet::builtin();
     if let Some(dir) = &args.prompts {
@@ -71,8 +71,9 @@ pub(crate) fn author(
     }
     author.writes = args.synth.contains(&Kind::Issues);
     (author.rewrites, author.repairs) = (args.repairs, args.repairs);
-    if let Some(model) = model(&args.served, &dataset.dir().join(".palestra"))? {
-        let mut config = AskerConfig::new(model, &args.served.model);
+    let asked = model(&args.served, &dataset.dir().join(".palestra"))?;
+    if let Some(model) = &asked {
+        let mut config = AskerConfig::new(Arc::clone(model), &args.served.model);
         config.cache = Some(cache);
         config.sampling.temperature = args.served.temperature;
         config.sampling.seed = Some(args.seed);
@@ -83,7 +84,7 @@ pub(crate) fn author(
         author.asker = Asker::new(config);
         author.model = Some(args.served.model.clone());
     }
-    Ok(author.booked(dataset)?)
+    Ok((author.booked(dataset)?, asked))
 }
 
 /// Tests for commits that have none, the newest first.
@@ -92,22 +93,21 @@ pub(crate) fn tests(
     dataset: &Dataset,
     args: &Synth,
     (jobs, limit): (usize, Option<usize>),
-    author: &Author,
+    (author, model): (&Author, Option<&Arc<dyn Model>>),
     progress: &Progress,
 ) -> Result<Option<GenerateReport>, CliError> {
-    if !author.asker.has_model() {
+    let Some(model) = model else {
         let message = "tests need a model, and none is named: see --model".to_owned();
         progress.event(&Event::Warning { message });
         return Ok(None);
-    }
+    };
     let (mined, _) = curate::mined(dataset)?;
     let writing = match &args.tests_by {
         None => None,
         Some(name) => {
             let agent = palestra_agent::agent(name, &serde_json::Map::new())
                 .map_err(|error| CliError::usage(error.to_string()))?;
-            let model = model(&args.served, &dataset.dir().join(".palestra"))?;
-            model.map(|model| Writing { agent, model, limits: Limits::default() })
+            Some(Writing { agent, model: Arc::clone(model), limits: Limits::default() })
         }
     };
     let request = Generate {

@@ -253,7 +253,7 @@ fn write(dir: &Path, strength: &Strength) -> Result<(), EngineError> {
     // The times of the gate are not kept; its bound is.
     form.task.gate.seconds = seconds.map(|seconds| vec![seconds / 10.0]).unwrap_or_default();
     let text = harbor::task_toml(&form.task, title.unwrap_or_default())?;
-    let json = serde_json::to_vec_pretty(&form).map_err(std::io::Error::other)?;
+    let json = serde_json::to_vec(&form).map_err(std::io::Error::other)?;
     disk::write_atomic(&path, &json)?;
     Ok(disk::write_atomic(&manifest, text.as_bytes())?)
 }

@@ -13,6 +13,7 @@ use palestra_synth::statement::{
 use palestra_synth::tests::SourcePair;
 use palestra_synth::{AskError, Asker, PromptSet, StageEntry, judge};
 
+use super::steady::steady;
 use crate::dataset::Dataset;
 use crate::error::EngineError;
 use crate::gold::failure_text;
@@ -159,7 +160,7 @@ impl Author {
             .iter()
             .map(|id| {
                 let before = facts.base.and_then(|report| failure_text(report, id));
-                let before = before.unwrap_or_default().to_owned();
+                let before = steady(before.unwrap_or_default());
                 FailingTest { id: id.clone(), before, after: String::new() }
             })
             .collect();

@@ -300,16 +300,17 @@ impl<'a> Nursery<'a> {
         if proof.pass_to_pass.is_empty() {
             return rejected("nothing_passes", "no test passes on both sides");
         }
-        let hidden: Vec<&String> =
-            test_paths.iter().filter(|path| lost.contains(path.as_str())).collect();
-        let base_patch = self.base_patch(&bug.broken, &hidden);
-        let (base_commit, leak) = match self.certify(&base_patch)? {
+        // An agent sees no test that finds the bug.
+        let hidden: Vec<String> =
+            test_paths.iter().filter(|path| lost.contains(path.as_str())).cloned().collect();
+        let base_patch = self.base_patch(&bug.broken);
+        let (base_commit, leak) = match self.certify(&base_patch, &hidden)? {
             Ok(certified) => certified,
             Err(why) => return rejected("leaks_the_fix", &why),
         };
         let mut test_files = Vec::new();
         let mut test_contents = BTreeMap::new();
-        for path in hidden {
+        for path in &test_paths {
             let Some((mode, content)) = self.suite.file(path) else { continue };
             let hash = Some(Hash::of(&content));
             test_files.push(TestFile { path: path.clone(), mode, hash });
@@ -366,7 +367,7 @@ impl<'a> Nursery<'a> {
             gold_patch: &gold_patch,
             test_contents: &test_contents,
             bundle: &self.clean,
-            base_patch: Some(&base_patch),
+            base_patch: Some((&base_patch, &hidden)),
             dockerfile: &palestra_build::docker::dockerfile(&task.environment, true),
             programs: &programs,
         };
@@ -413,14 +414,9 @@ impl<'a> Nursery<'a> {
         *processor += runs.iter().map(|run| run.processor).sum::<f64>();
     }
 
-    /// What makes the tree that an agent sees of the clean one: the bug, and no test that finds it.
-    fn base_patch(&self, broken: &BTreeMap<String, Vec<u8>>, hidden: &[&String]) -> Vec<u8> {
-        let gone = hidden.iter().map(|path| Change {
-            path: path.as_bytes().to_vec(),
-            old: self.clean_file(path),
-            new: None,
-        });
-        make(&self.changes(broken).chain(gone).collect::<Vec<_>>())
+    /// What puts the bug into the clean tree.
+    fn base_patch(&self, broken: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+        make(&self.changes(broken).collect::<Vec<_>>())
     }
 
     /// What takes the bug out again.
@@ -446,10 +442,11 @@ impl<'a> Nursery<'a> {
     fn certify(
         &self,
         base_patch: &[u8],
+        removed: &[String],
     ) -> Result<Result<(CommitId, LeakCertificate), String>, EngineError> {
         let work = self.shop.dataset.scratch()?;
         let clean = Repo::from_bundle(&self.clean, work.path())?;
-        let derived = match derive(&clean, base_patch, work.path())? {
+        let derived = match derive(&clean, base_patch, removed, work.path())? {
             Ok(derived) => derived,
             Err(why) => return Ok(Err(why)),
         };

@@ -12,6 +12,7 @@ mod bugs;
 mod by_model;
 mod generated;
 mod report;
+mod steady;
 mod suite;
 
 pub use audit::{AuditReport, AuditRequest, GradedMutant, TaskAudit, audit, candidates_path};

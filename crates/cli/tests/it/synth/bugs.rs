@@ -141,8 +141,9 @@ fn holds(palestra: &Palestra, out: &str, count: u64) {
         let toml = read("task.toml");
         assert!(toml.contains("synthesis = \"bug\""), "{toml}");
         assert!(!read("instruction.md").contains("test_calc"), "{}", read("instruction.md"));
-        let files = read("environment/base.patch");
-        assert!(files.contains("deleted file mode") && files.contains("calc.py"), "{files}");
+        assert!(read("environment/base.patch").contains("calc.py"));
+        assert_eq!(read("environment/base.removed"), "tests/test_calc.py\n");
+        assert!(read("environment/Dockerfile").contains("base.removed"));
     }
 }
 

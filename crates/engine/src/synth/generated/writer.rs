@@ -1,173 +1,61 @@
-//! Tests for commits that have none: proposed, run on both sides, shown wrong fixes, made smaller,
-//! proven.
+//! The tests of one commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
 
-use palestra_agent::{Agent, AgentError, Aid, Assignment, ContextPolicy, Limits, Stage as Stand};
 use palestra_build::Built;
-use palestra_core::environment::{ENV_DIR, TESTBED};
+use palestra_core::environment::TESTBED;
 use palestra_core::task::Synthesis;
 use palestra_core::{Candidate, FileChange, Hash, Runner, Task, TestFile, TestReport};
 use palestra_grade::TestRun;
-use palestra_model::{Model, Sampling};
 use palestra_mutate::{Mutant, MutantOptions};
-use palestra_sandbox::{Bounds, DiffOptions, FileOp};
+use palestra_sandbox::FileOp;
 use palestra_synth::ledger::{StageOutcome, stage};
 use palestra_synth::tests::{
     ProposedTests, TestOutcome, TestRequest, TestStyle, TestVerdict, Trouble, changed_code,
     judge_runs, kills, minimise, nearest, propose, repair,
 };
 use palestra_synth::{Rejection, StageEntry};
-use serde::Serialize;
 
-use super::author::{asked, borrowed};
-use crate::dataset::{Entry, Stage};
+use super::Generate;
 use crate::error::EngineError;
-use crate::event::Event;
 use crate::gold::{evidence, one_line};
 use crate::material::{Material, is_runnable};
 use crate::settle::{Settled, Site};
+use crate::synth::author::{asked, borrowed};
+use crate::synth::steady::steady;
 use crate::work::{GATE_RUNS, Prepared, Rejected, Workshop, spec};
 
 /// Wrong fixes that generated tests are shown.
 const MUTANTS: usize = 8;
 /// Bytes of their patches that a model is shown.
 const SHOWN: usize = 8_000;
-/// Bytes and files that an agent may have changed.
-const AGENT_BYTES: u64 = 64 << 20;
-const AGENT_FILES: u64 = 20_000;
 /// What is run where the tree has no tests at all, to see that tests can be run.
 const PROBE: &str = "test_palestra_probe.py";
 
-/// An agent that writes tests in a sandbox.
-#[derive(Clone)]
-pub struct Writing {
-    /// The agent.
-    pub agent: Arc<dyn Agent>,
-    /// Its model.
-    pub model: Arc<dyn Model>,
-    /// Bounds of each attempt.
-    pub limits: Limits,
-}
-
-impl std::fmt::Debug for Writing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writing").field("agent", &self.agent.name()).finish_non_exhaustive()
-    }
-}
-
-/// What tests are to be written for.
-#[derive(Debug, Clone)]
-pub struct Generate {
-    /// Commits without usable tests.
-    pub candidates: Vec<Candidate>,
-    /// Commits at a time.
-    pub jobs: usize,
-    /// Decides which wrong fixes the tests are shown.
-    pub seed: u64,
-    /// Who writes them in a sandbox; otherwise they are asked for in one go.
-    pub writing: Option<Writing>,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct GenerateReport {
-    /// Commits without usable tests.
-    pub candidates: usize,
-    /// Those that became tasks.
-    pub tasks: usize,
-    /// The others, by reason.
-    pub rejected: BTreeMap<String, usize>,
-    /// What was paid to the model in this run, tokens in and out.
-    pub tokens: (u64, u64),
-    /// Dollars, where prices are known.
-    pub money: Option<f64>,
-    /// Wall time.
-    pub seconds: f64,
-}
-
-/// Writes tests for every commit that was not decided before.
-pub fn generate(shop: &Workshop<'_>, request: &Generate) -> Result<GenerateReport, EngineError> {
-    let begin = Instant::now();
-    let (decisions, _) = shop.dataset.decisions()?;
-    let done = |candidate: &&Candidate| {
-        decisions.get(&(Stage::Tests, candidate.commit.clone())).is_some_and(|entry| {
-            entry
-                .instance_id
-                .as_ref()
-                .is_none_or(|id| shop.dataset.task_dir(id).join("task.toml").is_file())
-        })
-    };
-    let open: Vec<&Candidate> = request.candidates.iter().filter(|one| !done(one)).collect();
-    let count = request.candidates.len();
-    shop.sink.event(&Event::Planned { candidates: count, done: count - open.len() });
-    super::parallel(&open, request.jobs, |candidate| {
-        shop.check_stop()?;
-        let begin = Instant::now();
-        let commit = candidate.commit.to_string();
-        let subject = candidate.subject.clone();
-        shop.sink.event(&Event::Started { commit: commit.clone(), subject: subject.clone() });
-        let result = Writer { shop, request, candidate }.write()?;
-        let seconds = begin.elapsed().as_secs_f64();
-        let mut entry = Entry::new(Stage::Tests, &candidate.commit, seconds);
-        let (outcome, detail) = match result {
-            Ok(task) => {
-                let lists = (task.fail_to_pass.len(), task.pass_to_pass.len());
-                entry.instance_id = Some(task.instance_id);
-                ("task".to_owned(), format!("{subject} [{} F2P, {} P2P]", lists.0, lists.1))
-            }
-            Err(Rejected { reason, detail }) => {
-                entry.rejected = Some(reason.clone());
-                (reason, detail)
-            }
-        };
-        entry.detail.clone_from(&detail);
-        shop.dataset.record(&entry)?;
-        shop.sink.event(&Event::Decided { commit, outcome, detail, seconds });
-        Ok(())
-    })?;
-    let (decisions, _) = shop.dataset.decisions()?;
-    let mut report = GenerateReport { candidates: count, ..GenerateReport::default() };
-    for candidate in &request.candidates {
-        match decisions.get(&(Stage::Tests, candidate.commit.clone())) {
-            Some(Entry { rejected: Some(reason), .. }) => {
-                *report.rejected.entry(reason.clone()).or_default() += 1;
-            }
-            Some(_) => report.tasks += 1,
-            None => {}
-        }
-    }
-    let paid = shop.author.asker.paid();
-    (report.tokens, report.money) = ((paid.tokens_in, paid.tokens_out), paid.money);
-    shop.dataset.write_manifest(shop.repo.name())?;
-    report.seconds = begin.elapsed().as_secs_f64();
-    Ok(report)
-}
-
 /// Writes the tests of one commit.
-struct Writer<'a> {
-    shop: &'a Workshop<'a>,
-    request: &'a Generate,
-    candidate: &'a Candidate,
+pub(super) struct Writer<'a> {
+    pub(super) shop: &'a Workshop<'a>,
+    pub(super) request: &'a Generate,
+    pub(super) candidate: &'a Candidate,
 }
 
 /// Where tests are tried.
-struct Bench {
-    built: Built,
-    gold_ops: Vec<FileOp>,
+pub(super) struct Bench {
+    pub(super) built: Built,
+    pub(super) gold_ops: Vec<FileOp>,
+    /// The nearest tests that are there, which go on passing.
+    near: Option<(String, Vec<u8>)>,
     material: Material,
     wrong: Vec<(Mutant, Vec<FileOp>)>,
 }
 
 impl Writer<'_> {
-    fn commit(&self) -> &str {
+    pub(super) fn commit(&self) -> &str {
         self.candidate.commit.as_str()
     }
 
-    fn note(
+    pub(super) fn note(
         &self,
         name: &str,
         outcome: StageOutcome,
@@ -175,10 +63,13 @@ impl Writer<'_> {
         what: &str,
     ) -> Result<(), EngineError> {
         let entry = StageEntry::new(name, Some(self.commit()), None, outcome);
-        self.shop.author.note(&if why.is_empty() { entry } else { entry.because(why, what) })
+        self.shop.author.note(&match why {
+            "" => StageEntry { detail: what.to_owned(), ..entry },
+            why => entry.because(why, what),
+        })
     }
 
-    fn write(&self) -> Result<Result<Task, Rejected>, EngineError> {
+    pub(super) fn write(&self) -> Result<Result<Task, Rejected>, EngineError> {
         let (bench, request) = match self.prepare()? {
             Ok(prepared) => prepared,
             Err(rejected) => return Ok(Err(rejected)),
@@ -267,11 +158,15 @@ impl Writer<'_> {
             contents: &contents,
         };
         let changes: Vec<FileOp> = gold_ops.iter().chain(&probe).cloned().collect();
-        let Settled { built, .. } = match shop.settle(&site, &changes)? {
+        let Settled { built, run, .. } = match shop.settle(&site, &changes)? {
             Ok(settled) => settled,
             Err(rejected) => return Ok(Err(rejected)),
         };
         material.test_paths.clear();
+        let near_tests = match run.report.finished && run.report.collection_errors.is_empty() {
+            true => contents.into_iter().next(),
+            false => None,
+        };
         let pairs = shop.pairs(candidate)?;
         let code = changed_code(&borrowed(&pairs), &candidate.source_entities);
         let pytest = built.environment.runner == Runner::Pytest;
@@ -294,7 +189,7 @@ impl Writer<'_> {
             python: built.environment.python.clone(),
         };
         let wrong = self.wrong(&material)?;
-        Ok(Ok((Bench { built, gold_ops, material, wrong }, request)))
+        Ok(Ok((Bench { built, gold_ops, near: near_tests, material, wrong }, request)))
     }
 
     /// Wrong fixes, as changes to the base tree.
@@ -417,7 +312,7 @@ impl Writer<'_> {
             }
             base.push(run.report);
         }
-        Ok((judge_runs(tests, &base, &gold), printed))
+        Ok((judge_runs(tests, &base, &gold), steady(&printed)))
     }
 
     fn run(
@@ -483,12 +378,17 @@ impl Writer<'_> {
         bench: Bench,
         tests: &ProposedTests,
     ) -> Result<Result<Task, Rejected>, EngineError> {
-        let Bench { built, gold_ops, mut material, .. } = bench;
-        let content = tests.content.clone().into_bytes();
-        let hash = Some(Hash::of(&content));
-        material.test_files = vec![TestFile { path: tests.path.clone(), mode: 0o100644, hash }];
-        material.test_contents = BTreeMap::from([(tests.path.clone(), content)]);
-        material.test_paths = vec![tests.path.clone()];
+        let Bench { built, gold_ops, near, mut material, .. } = bench;
+        // What passed before has to pass afterwards: the nearest tests are laid over the tree too.
+        let mut files = BTreeMap::from_iter(near);
+        files.insert(tests.path.clone(), tests.content.clone().into_bytes());
+        let file = |(path, content): (&String, &Vec<u8>)| {
+            let hash = Some(Hash::of(content));
+            TestFile { path: path.clone(), mode: 0o100644, hash }
+        };
+        material.test_files = files.iter().map(file).collect();
+        material.test_paths = files.keys().cloned().collect();
+        material.test_contents = files;
         let test_ops = palestra_grade::overlay_ops(&material.overlay())?;
         let changes: Vec<FileOp> = gold_ops.iter().chain(&test_ops).cloned().collect();
         let gold_run = palestra_grade::run_tests(
@@ -528,71 +428,6 @@ impl Writer<'_> {
         self.note(stage::GATE, outcome, why, what)?;
         Ok(proven)
     }
-
-    /// Lets an agent write them in a sandbox with the fixed tree.
-    fn by_agent(
-        &self,
-        bench: &Bench,
-        request: &TestRequest,
-        writing: &Writing,
-    ) -> Result<Result<ProposedTests, Rejection>, EngineError> {
-        let author = self.shop.author;
-        let statement = palestra_synth::tests::agent_assignment(&author.prompts, request)
-            .map_err(|error| EngineError::Input(error.to_string()))?;
-        let mut place = spec(&bench.built);
-        let variables = bench.built.variables();
-        place.env =
-            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let sandbox = self.shop.host.create(&place)?;
-        sandbox.apply(&bench.gold_ops)?;
-        let stage_of_agent = Stand {
-            sandbox,
-            assignment: Arc::new(Assignment {
-                id: self.commit().to_owned(),
-                statement,
-                directory: PathBuf::from(TESTBED),
-                path: vec![PathBuf::from(ENV_DIR).join("bin")],
-            }),
-            model: Arc::clone(&writing.model),
-            model_name: author.model.clone().unwrap_or_default(),
-            sampling: Sampling { seed: Some(self.request.seed), ..Sampling::default() },
-            limits: writing.limits.clone(),
-            context: ContextPolicy::default(),
-            session: format!("tests-{}", self.commit()),
-            stop: Arc::clone(self.shop.stop),
-            aid: Aid::default(),
-        };
-        let mut live = writing.agent.start(stage_of_agent).map_err(failed)?;
-        loop {
-            self.shop.check_stop()?;
-            if live.step().map_err(failed)?.exit.is_some() {
-                break;
-            }
-        }
-        let sandbox = live.finish();
-        let options = DiffOptions {
-            top: TESTBED.into(),
-            exclude: vec![format!("{TESTBED}/.git").into()],
-            bounds: Bounds { bytes: AGENT_BYTES, entries: AGENT_FILES },
-        };
-        let changes: Vec<palestra_diff::Change> =
-            sandbox.changes(&options)?.into_iter().map(Into::into).collect();
-        sandbox.destroy()?;
-        let own = |change: &palestra_diff::Change| change.path == request.path.as_bytes();
-        let patch = palestra_diff::make(
-            &changes.into_iter().filter(own).collect::<Vec<_>>(),
-            &palestra_diff::MakeOptions::default(),
-        );
-        let result = palestra_synth::tests::tests_from_patch(&patch, request);
-        let (outcome, why, what) = match &result {
-            Ok(_) => (StageOutcome::Kept, "", String::new()),
-            Err(rejection) => {
-                (StageOutcome::Rejected, rejection.reason.name(), rejection.to_string())
-            }
-        };
-        self.note(stage::TESTS_AGENT, outcome, why, &what)?;
-        Ok(result)
-    }
 }
 
 /// What was wrong the last time.
@@ -617,57 +452,6 @@ impl Said {
     }
 }
 
-fn failed(error: AgentError) -> EngineError {
-    EngineError::Machine(error.to_string())
-}
-
 fn write(path: &str, bytes: Vec<u8>) -> FileOp {
     FileOp::Write { path: PathBuf::from(TESTBED).join(path), mode: 0o644, bytes }
-}
-
-impl GenerateReport {
-    /// The table that a person reads.
-    pub fn table(&self) -> String {
-        use std::fmt::Write;
-        let mut text = format!(
-            "  without tests {:>5}  commits\n  tasks         {:>5}  {:.1} %\n",
-            self.candidates,
-            self.tasks,
-            100.0 * self.tasks as f64 / self.candidates.max(1) as f64
-        );
-        let mut reasons: Vec<_> = self.rejected.iter().collect();
-        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        if !reasons.is_empty() {
-            text.push_str("\n  rejected\n");
-        }
-        for (reason, count) in reasons {
-            let _ = writeln!(text, "  {count:>19}  {reason}");
-        }
-        let _ = writeln!(
-            text,
-            "\n  tokens      {} in, {} out{}\n  seconds     {:.1}",
-            self.tokens.0,
-            self.tokens.1,
-            self.money.map(|money| format!(" ({money:.4} dollars)")).unwrap_or_default(),
-            self.seconds
-        );
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_says_what_came_of_it() {
-        let report = GenerateReport {
-            candidates: 4,
-            tasks: 1,
-            rejected: BTreeMap::from([("flaky".to_owned(), 1), ("no_code".to_owned(), 2)]),
-            ..GenerateReport::default()
-        };
-        let table = report.table();
-        assert!(table.contains("25.0 %") && table.contains("2  no_code"), "{table}");
-    }
 }
