@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{args_grade as grade, args_run as run, args_sandbox as sandbox, args_synth as synth};
+use crate::{
+    args_export as export, args_grade as grade, args_run as run, args_sandbox as sandbox,
+    args_synth as synth, args_verify as verify,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +59,13 @@ pub(crate) enum Command {
     /// Goes on with jobs that `run` began, grades them again, shows them.
     #[command(subcommand)]
     Job(run::Job),
+    /// Chooses the best of a job's attempts at each task, without its hidden tests.
+    Rank(Box<verify::Rank>),
+    /// Trains what scores attempts without running anything, and measures it.
+    #[command(subcommand)]
+    Critic(verify::Critic),
+    /// Makes training sets of jobs, as trainers read them.
+    Export(Box<export::Export>),
     /// Stands between agents and the servers of models, and records every call.
     Gateway(run::Gateway),
     /// Curates a small repository that comes with the program, and shows the result.
@@ -189,6 +199,8 @@ pub(crate) enum Bench {
     Sandbox(BenchSandbox),
     /// What the engine takes for many agents at a time, against a model that plays a script.
     Rollout(BenchRollout),
+    /// What choosing among attempts reaches, beside chance and an oracle.
+    Verifier(verify::BenchVerifier),
     /// The model of `bench rollout`.
     #[command(hide = true)]
     ScriptedModel {

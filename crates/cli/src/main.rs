@@ -1,10 +1,12 @@
 //! The `palestra` binary: parses arguments, shows what happens, knows exit codes.
 
 mod args;
+mod args_export;
 mod args_grade;
 mod args_run;
 mod args_sandbox;
 mod args_synth;
+mod args_verify;
 mod commands;
 mod context;
 mod outcome;

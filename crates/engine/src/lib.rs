@@ -30,6 +30,7 @@ pub mod shop;
 mod stored;
 pub mod synth;
 mod usage;
+pub mod verify;
 pub mod work;
 pub mod workplace;
 

@@ -2,9 +2,12 @@
 
 mod bench;
 mod bench_rollout;
+mod bench_verifier;
+mod critic;
 mod curate;
 mod demo;
 mod doctor;
+mod export;
 mod gateway;
 mod gc;
 mod globs;
@@ -12,6 +15,7 @@ mod grade;
 mod mine;
 mod models;
 mod named;
+mod rank;
 mod run;
 mod sandbox;
 mod stages;
@@ -37,12 +41,16 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Prompts(args) => synth::prompts(cli, args),
         Command::Run(args) => run::run(cli, args),
         Command::Job(command) => run::job(cli, command),
+        Command::Rank(args) => rank::run(cli, args),
+        Command::Critic(command) => critic::run(cli, command),
+        Command::Export(args) => export::run(cli, args),
         Command::Gateway(args) => gateway::run(cli, args),
         Command::Demo(args) => demo::run(cli, args),
         Command::Doctor => doctor::run(cli),
         Command::Bench(Bench::Mine { repo, runs }) => bench::mine(cli, repo, *runs),
         Command::Bench(Bench::Sandbox(args)) => bench::sandbox(cli, args),
         Command::Bench(Bench::Rollout(args)) => bench_rollout::run(cli, args),
+        Command::Bench(Bench::Verifier(args)) => bench_verifier::run(cli, args),
         Command::Bench(Bench::ScriptedModel { steps, latency }) => {
             bench_rollout::serve(*steps, *latency)
         }

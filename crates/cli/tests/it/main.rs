@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod demo;
+mod export;
 mod gc;
 mod grade;
 mod grade_kinds;
@@ -13,3 +14,4 @@ mod sandbox_named;
 mod sandbox_run;
 mod support;
 mod synth;
+mod verify;
