@@ -103,7 +103,7 @@ fn one_document() {
             "run",
             "--json",
             "--timeout",
-            "300ms",
+            "2s",
             "--",
             "sh",
             "-c",
@@ -113,8 +113,11 @@ fn one_document() {
         let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(document["outcome"], "timed_out", "{document}");
         assert_eq!(document["limits"], serde_json::json!(["time"]), "{document}");
-        assert_eq!((&document["stdout"], &document["stderr"]), (&"out\n".into(), &"err\n".into()));
-        assert!(document["wall_seconds"].as_f64() >= Some(0.3), "{document}");
+        assert_eq!(document["stdout"], "out\n");
+        // A shell whose child is killed before itself may say so.
+        let said = document["stderr"].as_str().unwrap_or_default();
+        assert!(["err\n", "err\nKilled\n"].contains(&said), "{document}");
+        assert!(document["wall_seconds"].as_f64() >= Some(2.0), "{document}");
     });
 }
 

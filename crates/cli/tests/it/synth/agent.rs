@@ -148,7 +148,8 @@ fn an_agent_writes_the_tests() {
         let form = &form["task"];
         assert_eq!(form["synthesis"]["kind"], "tests", "{form}");
         assert_eq!(form["synthesis"]["by"][0], "editor@1", "{form}");
-        assert_eq!(form["test_files"].as_array().map(Vec::len), Some(1), "{form}");
+        // The new one, and the nearest that was there.
+        assert_eq!(form["test_files"].as_array().map(Vec::len), Some(2), "{form}");
         assert_eq!(form["fail_to_pass"].as_array().map(Vec::len), Some(1), "{form}");
         let gold = std::fs::read_to_string(task.join("solution/gold.patch")).expect("a file");
         assert!(!gold.contains("README") && !gold.contains("test_"), "{gold}");
