@@ -11,6 +11,7 @@ use crate::dataset::{Dataset, Decisions, Stage};
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
 use crate::gold::counts;
+use crate::parallel::parallel;
 use crate::report::{Bytes, MineSummary, YieldReport};
 use crate::shop::Shop;
 use crate::synth::Author;
@@ -177,7 +178,7 @@ fn run_all(
 ) -> Result<(), EngineError> {
     let builder = shop.tools.builder(&shop.repo);
     let workshop = shop.workshop(dataset, &builder, sink, author);
-    crate::synth::parallel(open, order.jobs, |candidate| one(&workshop, candidate, order.until))
+    parallel(open, order.jobs, |candidate| one(&workshop, candidate, order.until))
 }
 
 fn one(shop: &Workshop<'_>, candidate: &Candidate, until: Until) -> Result<(), EngineError> {

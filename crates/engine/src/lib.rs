@@ -21,6 +21,7 @@ mod groups;
 pub mod home;
 pub mod keeper;
 pub mod material;
+mod parallel;
 pub mod regate;
 pub mod report;
 pub mod rollout;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +12,7 @@ use serde::Serialize;
 use crate::dataset::Dataset;
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
+use crate::parallel::parallel;
 use crate::shop::Tools;
 use crate::stored::Stored;
 use crate::work::{GATE_RUNS, spec};
@@ -43,46 +43,25 @@ pub fn regate(
     let begin = Instant::now();
     let dirs = dataset.tasks()?;
     sink.event(&Event::Planned { candidates: dirs.len(), done: 0 });
-    let next = AtomicUsize::new(0);
     let total = Mutex::new(Regate { tasks: dirs.len(), ..Regate::default() });
-    let failure: Mutex<Option<EngineError>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, dirs.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let begin = Instant::now();
-                    let name = dir
-                        .file_name()
-                        .map(|n| n.to_string_lossy().into_owned())
-                        .unwrap_or_default();
-                    match tools.check_stop().and_then(|()| again(tools, dataset, dir, &limits)) {
-                        Err(error) => {
-                            let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                            slot.get_or_insert(error);
-                            next.store(usize::MAX / 2, Ordering::Relaxed);
-                            break;
-                        }
-                        Ok(seen) => {
-                            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                            total.gold_resolved += usize::from(seen.gold);
-                            total.empty_resolved += usize::from(seen.empty);
-                            let outcome = if seen.broken.is_none() { "holds" } else { "broken" };
-                            sink.event(&Event::Decided {
-                                commit: name.clone(),
-                                outcome: outcome.to_owned(),
-                                detail: seen.broken.clone().unwrap_or_default(),
-                                seconds: begin.elapsed().as_secs_f64(),
-                            });
-                            total.broken.extend(seen.broken.map(|why| (name, why)));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
+    parallel(&dirs, jobs, |dir| {
+        let begin = Instant::now();
+        let name = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        tools.check_stop()?;
+        let seen = again(tools, dataset, dir, &limits)?;
+        let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+        total.gold_resolved += usize::from(seen.gold);
+        total.empty_resolved += usize::from(seen.empty);
+        let outcome = if seen.broken.is_none() { "holds" } else { "broken" };
+        sink.event(&Event::Decided {
+            commit: name.clone(),
+            outcome: outcome.to_owned(),
+            detail: seen.broken.clone().unwrap_or_default(),
+            seconds: begin.elapsed().as_secs_f64(),
+        });
+        total.broken.extend(seen.broken.map(|why| (name, why)));
+        Ok(())
+    })?;
     let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     total.seconds = begin.elapsed().as_secs_f64();
     Ok(total)

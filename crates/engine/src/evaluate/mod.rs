@@ -18,7 +18,6 @@ mod summary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,7 @@ use palestra_dialect::Dialect;
 
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
+use crate::parallel::parallel;
 use crate::shop::Tools;
 
 pub use environment::Sources;
@@ -110,34 +110,16 @@ fn each<T: Sync>(
     sink: &dyn Sink,
     decide: impl Fn(&T) -> Result<Decision, EngineError> + Sync,
 ) -> (BTreeMap<String, Decision>, Option<EngineError>) {
-    let next = AtomicUsize::new(0);
     let decided: Mutex<BTreeMap<String, Decision>> = Mutex::default();
-    let failure: Mutex<Option<EngineError>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, asked.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(one) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match tools.check_stop().and_then(|()| decide(one)) {
-                        Ok(decision) => {
-                            sink.event(&decision.event());
-                            let mut decided =
-                                decided.lock().unwrap_or_else(PoisonError::into_inner);
-                            decided.insert(decision.instance_id.clone(), decision);
-                        }
-                        Err(error) => {
-                            let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                            slot.get_or_insert(error);
-                            next.store(usize::MAX / 2, Ordering::Relaxed);
-                            break;
-                        }
-                    }
-                }
-            });
-        }
+    let done = parallel(asked, jobs, |one| {
+        tools.check_stop()?;
+        let decision = decide(one)?;
+        sink.event(&decision.event());
+        let mut decided = decided.lock().unwrap_or_else(PoisonError::into_inner);
+        decided.insert(decision.instance_id.clone(), decision);
+        Ok(())
     });
-    let taken = |slot: Mutex<_>| slot.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (taken(decided), failure)
+    (decided.into_inner().unwrap_or_else(PoisonError::into_inner), done.err())
 }
 
 impl Request {

@@ -16,6 +16,7 @@ use crate::dataset::Dataset;
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
 use crate::gold::one_line;
+use crate::parallel::parallel;
 use crate::shop::Tools;
 use crate::stored::Stored;
 use crate::work::spec;
@@ -108,7 +109,7 @@ pub fn audit(
     }
     sink.event(&Event::Planned { candidates: dirs.len(), done: 0 });
     let report = std::sync::Mutex::new(AuditReport::default());
-    super::parallel(&dirs, request.jobs, |dir| {
+    parallel(&dirs, request.jobs, |dir| {
         tools.check_stop()?;
         let begin = Instant::now();
         let id = name(dir).unwrap_or_default();

@@ -23,6 +23,7 @@ use crate::derive::derive;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::gold::one_line;
+use crate::parallel::parallel;
 use crate::ship::{self, Parts};
 use crate::work::{GATE_RUNS, Rejected, Workshop};
 
@@ -206,7 +207,7 @@ impl<'a> Nursery<'a> {
         };
         let done = bugs.len() - open.len();
         self.shop.sink.event(&Event::Planned { candidates: bugs.len(), done });
-        super::parallel(&open, jobs, |bug| {
+        parallel(&open, jobs, |bug| {
             self.shop.check_stop()?;
             let begin = Instant::now();
             let result = self.look(bug)?;

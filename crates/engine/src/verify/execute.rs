@@ -19,6 +19,7 @@ use super::cached::{Run, Runner};
 use super::ground::Ground;
 use super::write::{Ask, TestSample, TestWriter};
 use crate::error::EngineError;
+use crate::parallel::parallel;
 use crate::shop::Tools;
 use crate::work::spec;
 
@@ -326,7 +327,7 @@ fn all<T: Sync>(
 ) -> Result<Vec<Run>, EngineError> {
     let results: Vec<Mutex<Option<Run>>> = wanted.iter().map(|_| Mutex::new(None)).collect();
     let places: Vec<usize> = (0..wanted.len()).collect();
-    crate::synth::parallel(&places, jobs, |place| {
+    parallel(&places, jobs, |place| {
         let run = run(&wanted[*place])?;
         *results[*place].lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         Ok(())

@@ -17,6 +17,7 @@ use self::writer::Writer;
 use crate::dataset::{Entry, Stage};
 use crate::error::EngineError;
 use crate::event::Event;
+use crate::parallel::parallel;
 use crate::work::{Rejected, Workshop};
 
 /// An agent that writes tests in a sandbox.
@@ -81,7 +82,7 @@ pub fn generate(shop: &Workshop<'_>, request: &Generate) -> Result<GenerateRepor
     let open: Vec<&Candidate> = request.candidates.iter().filter(|one| !done(one)).collect();
     let count = request.candidates.len();
     shop.sink.event(&Event::Planned { candidates: count, done: count - open.len() });
-    super::parallel(&open, request.jobs, |candidate| {
+    parallel(&open, request.jobs, |candidate| {
         shop.check_stop()?;
         let begin = Instant::now();
         let commit = candidate.commit.to_string();
