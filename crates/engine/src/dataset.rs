@@ -7,10 +7,12 @@ use std::sync::Mutex;
 use fs_err as fs;
 use palestra_core::ledger::{self, Writer};
 use palestra_core::{CommitId, Hash, InstanceId, disk, harbor};
+use palestra_store::lease::Lock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
+use crate::hold::hold;
 
 /// Where files stand that many tasks have.
 const POOL: &str = ".palestra/shared";
@@ -94,7 +96,7 @@ pub enum Stage {
 pub struct Dataset {
     dir: PathBuf,
     ledger: Mutex<Writer>,
-    _lock: fs::File,
+    _lock: Lock,
 }
 
 impl Dataset {
@@ -106,18 +108,7 @@ impl Dataset {
             return Err(EngineError::NotADataset { dir: dir.to_owned() });
         }
         fs::create_dir_all(&inner)?;
-        let lock = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(inner.join("lock"))?;
-        match lock.file().try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(EngineError::Busy { dir: dir.to_owned() });
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
-        }
+        let lock = hold(dir, ".palestra/lock")?;
         let path = inner.join("plan.json");
         if let Some(plan) = plan {
             match fs::read(&path) {

@@ -18,6 +18,7 @@ pub mod event;
 pub mod gc;
 mod gold;
 mod groups;
+mod hold;
 pub mod home;
 pub mod keeper;
 pub mod material;

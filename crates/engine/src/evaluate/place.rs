@@ -7,6 +7,7 @@ use palestra_store::lease::Lock;
 
 use super::Files;
 use crate::error::EngineError;
+use crate::hold::hold;
 
 /// The directory of a run: `DIR/<model>/<instance id>/…`, and the summaries beside the models.
 #[derive(Debug)]
@@ -21,8 +22,7 @@ impl Place {
     /// Opens the directory of a run, and keeps others out of it.
     pub fn open(dir: &Path, model: &str, run_id: &str) -> Result<Self, EngineError> {
         fs::create_dir_all(dir)?;
-        let lock = Lock::attempt(&dir.join(".lock"))?
-            .ok_or_else(|| EngineError::Busy { dir: dir.to_owned() })?;
+        let lock = hold(dir, ".lock")?;
         for (what, name) in [("run id", run_id), ("name of a model", model)] {
             if name.is_empty() || name.contains(['\0', '\n']) || name.starts_with('.') {
                 return Err(EngineError::Input(format!("{name:?} is no {what}")));

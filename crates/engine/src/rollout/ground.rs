@@ -12,7 +12,7 @@ use palestra_build::Built;
 use palestra_build::rows::RowBuilder;
 use palestra_core::environment::{ENV_DIR, TESTBED};
 use palestra_core::{Hash, InvalidReason, Verdict};
-use palestra_dataset::Instance;
+use palestra_dataset::{Instance, Kind};
 use palestra_grade::{Cause, GradeInput};
 use palestra_sandbox::{Bind, Exec, Network, Sandbox, SandboxSpec, Writable};
 
@@ -54,18 +54,17 @@ rm -rf .git/hooks .git/logs .git/description .git/FETCH_HEAD .git/ORIG_HEAD
 "#;
 
 /// What an agent may not see of an image's repository: what came after the commit.
-const FORGET: &str = r"
+const FORGET: &str = r#"
 set -eu
 rm -rf .git/hooks .git/logs .git/FETCH_HEAD .git/ORIG_HEAD
-for remote in $(git remote); do git remote remove $remote; done
-git for-each-ref --format='delete %(refname)' refs/tags refs/stash refs/remotes | git update-ref --stdin
+for remote in $(git remote); do git remote remove "$remote"; done
 here=$(git symbolic-ref -q HEAD || true)
-git for-each-ref --format='%(refname)' refs/heads | while read -r ref; do
-    if [ $ref != $here ]; then git update-ref -d $ref; fi
+git for-each-ref --format='%(refname)' | while read -r ref; do
+    if [ "$ref" != "$here" ]; then git update-ref --no-deref -d "$ref"; fi
 done
 git reflog expire --expire=now --all
 git gc --quiet --prune=now
-";
+"#;
 
 /// A task with everything that attempts at it need.
 pub(crate) struct Ground {
@@ -170,6 +169,9 @@ impl Grounds {
         let Some(row) = row else {
             return Ok(Err(broken(format!("{} has no such row any more", task.path.display()))));
         };
+        if let Some(why) = shows_too_much(&row) {
+            return Ok(Err(broken(why.to_owned())));
+        }
         let statement = row.problem_statement.clone();
         let gold = match row.gold() {
             Ok(gold) => gold.patch.as_bytes().to_vec(),
@@ -190,7 +192,7 @@ impl Grounds {
         };
         Ok(Ok(Ground {
             assignment: Arc::new(assignment),
-            checksum: Hash::of(row.instance_id.as_str().as_bytes()).to_string(),
+            checksum: checksum(&row).to_string(),
             gold,
             agent: SandboxSpec { writable: Writable::Disk, ..environment.sandbox() },
             prepare: environment.as_of.is_none().then_some(FORGET),
@@ -372,6 +374,35 @@ impl Ground {
     }
 }
 
+/// Why no agent can be let into the environment of a row: it would see the fix, or the tests.
+fn shows_too_much(row: &Instance) -> Option<&'static str> {
+    match row.kind {
+        _ if row.inverted => Some(
+            "its patch makes the bug, and its environment is the tree without it, which is the \
+             fix: it can be graded, not tried",
+        ),
+        Kind::R2eGym => Some(
+            "its image holds the hidden tests, where an agent sees them: it can be graded, not tried",
+        ),
+        _ => None,
+    }
+}
+
+/// What tells one row from another.
+fn checksum(row: &Instance) -> Hash {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut parts = vec![
+        row.instance_id.to_string(),
+        row.base_commit.clone(),
+        row.problem_statement.clone(),
+        text(&row.patch),
+        text(&row.test_patch),
+        text(&row.image),
+    ];
+    parts.extend(row.fail_to_pass.iter().chain(&row.pass_to_pass).cloned());
+    Hash::of_parts(parts)
+}
+
 /// Git inside, whatever the owner of a file seems to be.
 const GIT: [(&str, &str); 6] = [
     ("GIT_CONFIG_COUNT", "1"),
@@ -424,4 +455,54 @@ pub(crate) fn nothing() -> Verdict {
 /// The verdict of a grader that failed.
 pub(crate) fn not_graded(error: &EngineError) -> Verdict {
     Verdict::Invalid(InvalidReason::Infrastructure(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::FORGET;
+
+    fn git(dir: &Path, words: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org"])
+            .args(words)
+            .current_dir(dir)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn what_came_after_the_commit_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        git(dir, &["init", "-q", "-b", "main"]);
+        for (content, subject) in [("one", "base"), ("two", "the fix")] {
+            std::fs::write(dir.join("file"), content).unwrap();
+            git(dir, &["add", "-A"]);
+            git(dir, &["commit", "-q", "-m", subject]);
+        }
+        for name in ["refs/tags/v1", "refs/heads/other", "refs/pull/1/head", "refs/notes/x"] {
+            git(dir, &["update-ref", name, "HEAD"]);
+        }
+        git(dir, &["remote", "add", "origin", "https://example.org/x"]);
+        git(dir, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
+        git(dir, &["reset", "-q", "--hard", "HEAD~1"]);
+        for detached in [false, true] {
+            if detached {
+                git(dir, &["checkout", "-q", "--detach"]);
+            }
+            let done = Command::new("bash").args(["-c", FORGET]).current_dir(dir).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+            let all = git(dir, &["cat-file", "--batch-all-objects", "--batch-check"]);
+            assert_eq!(all.lines().count(), 3, "one commit, one tree, one file: {all}");
+            assert_eq!(git(dir, &["log", "--all", "--format=%s", "HEAD"]), "base\n");
+            assert_eq!(git(dir, &["remote"]), "");
+            assert_eq!(git(dir, &["status", "--short"]), "");
+        }
+    }
 }

@@ -10,11 +10,13 @@ use fs_err as fs;
 use palestra_core::job::{self, AgentConfig, JobConfig, TaskConfig};
 use palestra_core::ledger::Writer;
 use palestra_core::{Hash, disk};
+use palestra_store::lease::Lock;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{JobPlan, Trial};
 use super::record::AttemptRecord;
 use crate::error::EngineError;
+use crate::hold::hold;
 
 /// Our plan.
 const PLAN: &str = "palestra.json";
@@ -24,6 +26,8 @@ const LEDGER: &str = "ledger.jsonl";
 const ATTEMPT: &str = "attempt.json";
 /// What a command works with; removed with the next.
 const SCRATCH: &str = ".scratch";
+/// The lock that whoever works on the job holds.
+const LOCK: &str = ".lock";
 
 /// A line of the ledger.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,7 +46,7 @@ pub struct Job {
     /// The plan.
     pub plan: JobPlan,
     ledger: Mutex<Writer>,
-    _lock: fs::File,
+    _lock: Lock,
 }
 
 /// How far an attempt has come.
@@ -76,7 +80,7 @@ impl Job {
             )));
         }
         fs::create_dir_all(dir)?;
-        let lock = lock(dir)?;
+        let lock = hold(dir, LOCK)?;
         disk::write_json(&dir.join(PLAN), &plan)?;
         Self::with(dir, plan, lock)
     }
@@ -89,13 +93,13 @@ impl Job {
                 dir.display()
             )));
         }
-        let lock = lock(dir)?;
+        let lock = hold(dir, LOCK)?;
         let plan = read_plan(dir)?;
         plan.check()?;
         Self::with(dir, plan, lock)
     }
 
-    fn with(dir: &Path, plan: JobPlan, lock: fs::File) -> Result<Self, EngineError> {
+    fn with(dir: &Path, plan: JobPlan, lock: Lock) -> Result<Self, EngineError> {
         let dir = fs::canonicalize(dir)?;
         if dir.join(SCRATCH).exists() {
             fs::remove_dir_all(dir.join(SCRATCH))?;
@@ -217,16 +221,6 @@ fn read_plan(dir: &Path) -> Result<JobPlan, EngineError> {
     let path = dir.join(PLAN);
     serde_json::from_slice(&fs::read(&path)?)
         .map_err(|error| EngineError::Corrupt { path, why: error.to_string() })
-}
-
-fn lock(dir: &Path) -> Result<fs::File, EngineError> {
-    let file =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(".lock"))?;
-    match file.file().try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(EngineError::Busy { dir: dir.to_owned() }),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-    }
 }
 
 /// Now, RFC 3339 in UTC.

@@ -221,9 +221,6 @@ fn one(
         made,
     };
     let path = candidates_path(dataset.dir(), id);
-    if let Some(parent) = path.parent() {
-        fs_err::create_dir_all(parent)?;
-    }
     let mut lines = Vec::new();
     for mutant in &graded {
         serde_json::to_writer(&mut lines, mutant).map_err(std::io::Error::other)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use palestra_core::{Hash, TestReport, disk};
 use palestra_grade::RunLimits;
-use palestra_sandbox::{FileOp, SandboxSpec};
+use palestra_sandbox::{FileOp, Outcome, SandboxSpec};
 use serde::{Deserialize, Serialize};
 
 use super::ground::Ground;
@@ -71,12 +71,11 @@ impl<'a> Runner<'a> {
         }
         let (host, spec) = (&self.tools.host, &self.spec);
         let run = palestra_grade::run_tests(host, spec, self.environment, changes, paths, limits)?;
+        // How long a run may take depends on the machine, so what was stopped is tried again.
+        let stopped = run.outcome == Outcome::TimedOut;
         let run = Run { report: run.report, seconds: run.seconds, again: false };
-        if let Some(file) = &file {
-            if let Some(parent) = file.parent() {
-                fs_err::create_dir_all(parent)?;
-            }
-            disk::write_json(file, &run)?;
+        if let Some(file) = file.filter(|_| !stopped) {
+            disk::write_json(&file, &run)?;
         }
         Ok(run)
     }

@@ -134,9 +134,6 @@ impl ModelWriter {
         })?;
         let text = answer.reply.message.content_text();
         if let Some(file) = &file {
-            if let Some(parent) = file.parent() {
-                fs_err::create_dir_all(parent)?;
-            }
             disk::write_atomic(file, text.as_bytes())?;
         }
         Ok(text)
