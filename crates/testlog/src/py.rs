@@ -212,6 +212,32 @@ pub(crate) fn lines_with<'a>(
     })
 }
 
+/// Tells which lines of a text hold a word, and looks at the text only once.
+pub(crate) struct Ahead<'a> {
+    finder: memmem::Finder<'static>,
+    text: &'a str,
+    /// Where the word stands next.
+    next: usize,
+}
+
+impl<'a> Ahead<'a> {
+    pub(crate) fn new(text: &'a str, word: &'static str) -> Self {
+        let finder = memmem::Finder::new(word.as_bytes());
+        let next = finder.find(text.as_bytes()).unwrap_or(usize::MAX);
+        Self { finder, text, next }
+    }
+
+    /// Whether a line of the text holds the word. Lines are asked about in their order.
+    pub(crate) fn is_in(&mut self, line: &str) -> bool {
+        let start = (line.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        if self.next < start {
+            let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+            self.next = self.finder.find(rest).map_or(usize::MAX, |at| start + at);
+        }
+        self.next < start + line.len()
+    }
+}
+
 /// `str.splitlines()`.
 pub fn splitlines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;

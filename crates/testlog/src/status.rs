@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -117,6 +117,18 @@ impl StatusMap {
         Self::default()
     }
 
+    /// An empty map with room for the tests that a log of so many bytes may name, so that it need not
+    /// grow. Memory that stays empty is not touched.
+    pub(crate) fn of_log(bytes: usize) -> Self {
+        let tests = bytes / 128;
+        Self {
+            text: String::with_capacity(bytes / 2),
+            entries: Vec::with_capacity(tests),
+            table: HashTable::with_capacity(tests),
+            hasher: RandomState::default(),
+        }
+    }
+
     /// How many tests are named.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -129,12 +141,12 @@ impl StatusMap {
 
     /// The status of a test.
     pub fn get(&self, test: &str) -> Option<&LogStatus> {
-        self.find(test).1.map(|index| &self.entries[index].status)
+        self.find(test).map(|index| &self.entries[index].status)
     }
 
     /// Whether a test is named.
     pub fn contains(&self, test: &str) -> bool {
-        self.find(test).1.is_some()
+        self.find(test).is_some()
     }
 
     /// Sets the status of a test, which keeps its place if it is named already.
@@ -158,40 +170,55 @@ impl StatusMap {
             self.entries[place].status = status;
             return place;
         }
-        match self.find(test) {
-            (_, Some(place)) => {
+        match self.place(test) {
+            (place, None) => {
                 self.entries[place].status = status;
                 place
             }
-            (hash, None) => self.push(hash, test, status),
+            (place, Some(hash)) => self.push(place, hash, test, status),
         }
     }
 
     /// The same for a test that is not named yet.
     pub(crate) fn insert_new_at(&mut self, test: &str, status: LogStatus) -> usize {
-        match self.find(test) {
-            (_, Some(place)) => place,
-            (hash, None) => self.push(hash, test, status),
+        match self.place(test) {
+            (place, None) => place,
+            (place, Some(hash)) => self.push(place, hash, test, status),
         }
     }
 
-    /// The hash of a name, and its place.
-    fn find(&self, test: &str) -> (u64, Option<usize>) {
+    /// The place of a name that is known.
+    fn find(&self, test: &str) -> Option<usize> {
         let hash = self.hasher.hash_one(test);
         let is = |index: &u32| {
             let index = *index as usize;
             self.entries[index].hash == hash && name(&self.text, &self.entries, index) == test
         };
-        (hash, self.table.find(hash, is).map(|index| *index as usize))
+        self.table.find(hash, is).map(|index| *index as usize)
     }
 
-    fn push(&mut self, hash: u64, test: &str, status: LogStatus) -> usize {
-        let place = self.entries.len();
+    /// The place of a name. With a hash, it is new: the table knows it, and it is to be pushed.
+    fn place(&mut self, test: &str) -> (usize, Option<u64>) {
+        let hash = self.hasher.hash_one(test);
+        let (text, entries) = (&self.text, &self.entries);
+        let is = |index: &u32| {
+            let index = *index as usize;
+            entries[index].hash == hash && name(text, entries, index) == test
+        };
+        match self.table.entry(hash, is, |index| entries[*index as usize].hash) {
+            hash_table::Entry::Occupied(known) => (*known.get() as usize, None),
+            hash_table::Entry::Vacant(free) => {
+                let place = entries.len();
+                free.insert(place as u32);
+                (place, Some(hash))
+            }
+        }
+    }
+
+    fn push(&mut self, place: usize, hash: u64, test: &str, status: LogStatus) -> usize {
         let start = self.text.len();
         self.text.push_str(test);
         self.entries.push(Entry { start, hash, status });
-        let entries = &self.entries;
-        self.table.insert_unique(hash, place as u32, |index| entries[*index as usize].hash);
         place
     }
 

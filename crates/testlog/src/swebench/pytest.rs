@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::py::{self, lines, split_whitespace};
+use crate::py::{self, Ahead, lines, split_whitespace};
 use crate::registry::{Outcome, Raised};
 use crate::status::{LogStatus, StatusMap};
 
@@ -75,7 +75,7 @@ fn status_and_test(line: &str) -> Option<(&str, &str)> {
 }
 
 fn summary(log: &str, rules: Rules) -> StatusMap {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log).filter(|line| rules.begins(line)) {
         if let Some((status, test)) = rules.pair(line) {
             map.insert(test, status.into());
@@ -111,7 +111,7 @@ fn short_option(test: &str) -> Cow<'_, str> {
 }
 
 fn options_of(log: &str, rules: Rules) -> StatusMap {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log).filter(|line| rules.begins(line)) {
         if let Some((status, test)) = rules.pair(line) {
             map.insert(short_option(test), status.into());
@@ -144,7 +144,7 @@ fn buttons<'a>(line: &'a str, finder: &memmem::Finder<'_>) -> Cow<'a, str> {
 }
 
 fn matplotlib_of(log: &str, rules: Rules) -> StatusMap {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     let finder = memmem::Finder::new("MouseButton.");
     // No replacement makes a status out of something else, since each ends with a digit.
     for line in lines(log).filter(|line| rules.begins(line)) {
@@ -210,7 +210,7 @@ fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 /// `parse_log_pytest_v2` since 5: ids keep their spaces.
 pub(crate) fn v2(log: &str) -> StatusMap {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log) {
         let line = plain(line);
         if NEW.begins(&line) {
@@ -243,7 +243,7 @@ pub(crate) fn v2(log: &str) -> StatusMap {
 /// `parse_log_pytest_v2` of 4: the second word is the id, or the first where the status ends the
 /// line.
 pub(crate) fn v2_old(log: &str) -> StatusMap {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log) {
         if let Some(Some((test, status))) = pair_of(&plain(line), OLD) {
             map.insert(test, status);
@@ -263,7 +263,7 @@ pub(crate) fn v2_rebench(log: &str) -> Outcome {
 }
 
 fn v2_strict(log: &str, rules: Rules) -> Outcome {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log) {
         one_word_fails(pair_of(&plain(line), rules), &mut map)?;
     }
@@ -272,7 +272,7 @@ fn v2_strict(log: &str, rules: Rules) -> Outcome {
 
 /// SWE-Gym's for pydantic: what stands in brackets behind `FAILED` is dropped.
 pub(crate) fn pydantic(log: &str) -> Outcome {
-    let mut map = StatusMap::new();
+    let mut map = StatusMap::of_log(log.len());
     for line in lines(log) {
         let line = plain(line);
         let line = without_failed_brackets(&line);
@@ -329,10 +329,10 @@ fn without_failed_brackets(line: &str) -> Cow<'_, str> {
 
 /// `parse_log_seaborn` since 5.
 pub(crate) fn seaborn(log: &str) -> StatusMap {
-    let mut map = StatusMap::new();
-    let passed = memmem::Finder::new(" PASSED ");
+    let mut map = StatusMap::of_log(log.len());
+    let mut passed = Ahead::new(log, " PASSED ");
     for line in lines(log) {
-        if let Some(Some((test, status))) = seaborn_pair(line, &passed) {
+        if let Some(Some((test, status))) = seaborn_pair(line, &mut passed) {
             map.insert(test, status);
         }
     }
@@ -341,23 +341,20 @@ pub(crate) fn seaborn(log: &str) -> StatusMap {
 
 /// `parse_log_seaborn` before 5, which fails on lines that are one word.
 pub(crate) fn seaborn_old(log: &str) -> Outcome {
-    let mut map = StatusMap::new();
-    let passed = memmem::Finder::new(" PASSED ");
+    let mut map = StatusMap::of_log(log.len());
+    let mut passed = Ahead::new(log, " PASSED ");
     for line in lines(log) {
-        one_word_fails(seaborn_pair(line, &passed), &mut map)?;
+        one_word_fails(seaborn_pair(line, &mut passed), &mut map)?;
     }
     Ok(map)
 }
 
-fn seaborn_pair<'a>(
-    line: &'a str,
-    passed: &memmem::Finder<'_>,
-) -> Option<Option<(&'a str, LogStatus)>> {
+fn seaborn_pair<'a>(line: &'a str, passed: &mut Ahead<'_>) -> Option<Option<(&'a str, LogStatus)>> {
     let second = || split_whitespace(line).nth(1);
     if line.starts_with("FAILED") {
         return Some(second().map(|test| (test, LogStatus::Failed)));
     }
-    if passed.find(line.as_bytes()).is_some() {
+    if passed.is_in(line) {
         let mut words = split_whitespace(line);
         return match (words.next(), words.next()) {
             (Some(test), Some("PASSED")) => Some(Some((test, LogStatus::Passed))),
