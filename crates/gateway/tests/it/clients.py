@@ -1,6 +1,6 @@
-"""Runs real client libraries against a gateway: python clients.py URL LIBRARY...
+"""Runs a real client library against gateways: python clients.py LIBRARY URL...
 
-Prints one JSON object a line for each case: what came back, or the error. The session is named after
+Prints one JSON object a line for each case: which gateway, what came back, or the error. The session is named after
 the case. Each case is a conversation of two turns: the model asks for a tool, the tool answers, the
 model says that it is done.
 """
@@ -12,7 +12,6 @@ import traceback
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-URL = sys.argv[1]
 KEY = "the-key-of-the-client"
 PROMPT = "  list\tthe files\r\n"
 RESULT = "a b\n\n  c \u00e9\U0001f600"
@@ -225,12 +224,15 @@ def cases_litellm():
 
 
 def main():
-    for library in sys.argv[2:]:
-        for case, run in globals()[f"cases_{library}"]():
+    # One process for all gateways: to import some of these libraries takes longer than to use them.
+    global URL
+    for place, URL in enumerate(sys.argv[2:]):
+        for case, run in globals()[f"cases_{sys.argv[1]}"]():
+            found = {"place": place, "case": case}
             try:
-                found = {"case": case, "seen": run(case)}
+                found["seen"] = run(case)
             except Exception as error:
-                found = {"case": case, "error": repr(error), "trace": traceback.format_exc()}
+                found |= {"error": repr(error), "trace": traceback.format_exc()}
             print(json.dumps(found), flush=True)
 
 

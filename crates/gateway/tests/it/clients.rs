@@ -22,17 +22,17 @@ fn script(request: &Request) -> Scripted {
 }
 
 #[expect(clippy::print_stderr, reason = "the only way for a test to say so")]
-fn run(api: Api, libraries: &[&str]) {
+fn run(library: &str, cases: usize) {
     let Some(python) = std::env::var_os("PALESTRA_CLIENTS_PYTHON") else {
         eprintln!(
             "skipped: PALESTRA_CLIENTS_PYTHON names no Python with openai, anthropic, litellm"
         );
         return;
     };
-    let place = place(api, script);
+    let places: Vec<_> = Api::ALL.into_iter().map(|api| place(api, script)).collect();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients.py");
     let mut command = Command::new(python);
-    command.arg(script).arg(place.gateway.url()).args(libraries);
+    command.arg(script).arg(library).args(places.iter().map(|place| place.gateway.url()));
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"] {
         command.env_remove(variable);
     }
@@ -41,22 +41,22 @@ fn run(api: Api, libraries: &[&str]) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let mut failed = String::new();
-    let mut cases = 0;
+    let mut seen = 0;
     for line in text.lines() {
         let found: Value = serde_json::from_str(line).expect("a line of JSON");
         let case = found["case"].as_str().expect("a name");
-        cases += 1;
+        seen += 1;
+        let place = found["place"].as_u64().expect("a number") as usize;
         let problem = match found.get("error") {
             Some(error) => format!("{error} {}", found["trace"].as_str().unwrap_or_default()),
-            None => check(&place, case, &found["seen"]),
+            None => check(&places[place], case, &found["seen"]),
         };
         if !problem.is_empty() {
-            failed.push_str(&format!("\n--- {case}: {problem}"));
+            failed.push_str(&format!("\n--- before {}, {case}: {problem}", Api::ALL[place]));
         }
     }
-    assert!(failed.is_empty(), "{api} upstream: {failed}\n{errors}");
-    let expected = libraries.iter().map(|library| if *library == "openai" { 6 } else { 2 });
-    assert!(cases >= expected.sum::<usize>(), "{cases} cases:\n{text}{errors}");
+    assert!(failed.is_empty(), "{failed}\n{errors}");
+    assert!(seen >= places.len() * cases, "{seen} cases:\n{text}{errors}");
 }
 
 /// What is wrong with a case.
@@ -99,38 +99,16 @@ fn check(place: &crate::common::Place, case: &str, seen: &Value) -> String {
 }
 
 #[test]
-fn openai_before_chat() {
-    run(Api::Chat, &["openai"]);
+fn openai() {
+    run("openai", 6);
 }
 
 #[test]
-fn openai_before_anthropic() {
-    run(Api::Anthropic, &["openai"]);
+fn anthropic() {
+    run("anthropic", 2);
 }
 
 #[test]
-fn openai_before_responses() {
-    run(Api::Responses, &["openai"]);
-}
-
-#[test]
-fn anthropic_before_all() {
-    for api in Api::ALL {
-        run(api, &["anthropic"]);
-    }
-}
-
-#[test]
-fn litellm_before_chat() {
-    run(Api::Chat, &["litellm"]);
-}
-
-#[test]
-fn litellm_before_anthropic() {
-    run(Api::Anthropic, &["litellm"]);
-}
-
-#[test]
-fn litellm_before_responses() {
-    run(Api::Responses, &["litellm"]);
+fn litellm() {
+    run("litellm", 4);
 }
