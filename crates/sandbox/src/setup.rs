@@ -248,7 +248,11 @@ fn change_root(root: BorrowedFd<'_>) -> Result<(), Failure> {
     rustix::process::chdir("/").at("enter the new root")
 }
 
-/// Starts the loopback device of a new network namespace.
+/// The address that tests of time limits connect to, because on most networks nobody answers there.
+const TARPIT: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 255, 255, 1);
+
+/// Starts the loopback device of a new network namespace. Everything else is unreachable, but for one
+/// address that swallows what is sent to it.
 pub(crate) fn loopback_up() -> io::Result<()> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
@@ -260,6 +264,25 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    sys::check(result.into())?;
+    swallow(&socket, TARPIT)
+}
+
+/// Sends packets for an address to the loopback device, which drops what is for nobody.
+fn swallow(socket: &OwnedFd, address: std::net::Ipv4Addr) -> io::Result<()> {
+    // SAFETY: an all-zero `rtentry` is valid.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst.sa_family = libc::AF_INET as libc::sa_family_t;
+    // A `sockaddr_in` has the address behind the port, which has two bytes.
+    for (to, from) in route.rt_dst.sa_data[2..6].iter_mut().zip(address.octets()) {
+        *to = from as libc::c_char;
+    }
+    route.rt_genmask.sa_family = libc::AF_INET as libc::sa_family_t;
+    route.rt_genmask.sa_data[2..6].fill(-1);
+    route.rt_flags = libc::RTF_UP | libc::RTF_HOST;
+    route.rt_dev = c"lo".as_ptr().cast_mut();
+    // SAFETY: SIOCADDRT reads an `rtentry` and the name that it points to, which lives as long.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) };
     sys::check(result.into()).map(drop)
 }
 

@@ -8,7 +8,7 @@ use palestra_dataset::Instance;
 use palestra_dialect::Ladder;
 
 /// Raised when the same parts would give another run.
-const FORM: &str = "palestra-run-1";
+const FORM: &str = "palestra-run-2";
 
 /// Everything that decides what a log says.
 pub(crate) struct Parts<'a> {
