@@ -19,6 +19,8 @@ use crate::read::{self, Asked};
 use crate::scaffold::{Call, Format, NoAction, Observed, Scaffold};
 use crate::schema;
 
+/// Between the seeds of an attempt and of a fork: more than anybody makes attempts.
+const SEEDS: u64 = 1_000_003;
 /// So many replies in a row without a valid action end an attempt.
 const IDLE: u32 = 3;
 /// So many steps in a row with the same actions and the same observations end an attempt.
@@ -373,6 +375,9 @@ impl<S: Scaffold + ?Sized + 'static> Live for ToolLoop<S> {
             self.children += 1;
             let mut asker = self.asker.clone();
             asker.session = format!("{}.{}", self.asker.session, self.children);
+            // With the same seed it would say the same.
+            let seed = asker.sampling.seed;
+            asker.sampling.seed = seed.map(|seed| seed.wrapping_add(SEEDS * self.children));
             let child = ToolLoop {
                 scaffold: self.scaffold.clone(),
                 hands,

@@ -161,6 +161,30 @@ pub(crate) struct Run {
     /// Attempts fork after STEP calls into WIDTH that share them.
     #[arg(long, value_name = "STEP:WIDTH", help_heading = "Bounds of an attempt")]
     pub(crate) branch_at: Option<String>,
+
+    /// Searches for each attempt: best-first forks it again and again, and goes on with the fork that
+    /// the critic thinks best.
+    #[arg(long, value_name = "KIND", help_heading = "Search")]
+    pub(crate) search: Option<String>,
+    /// Forks that go on from one [default: 3].
+    #[arg(long, value_name = "N", requires = "search", help_heading = "Search")]
+    pub(crate) width: Option<u32>,
+    /// How often an attempt forks between its beginning and its end [default: 4].
+    #[arg(long, value_name = "N", requires = "search", help_heading = "Search")]
+    pub(crate) depth: Option<u32>,
+    /// Calls of the model in one search, all forks together [default: 100]. --budget bounds its money.
+    #[arg(long, value_name = "N", requires = "search", help_heading = "Search")]
+    pub(crate) search_calls: Option<u32>,
+    /// Calls of the model between two looks of the critic [default: 1].
+    #[arg(long, value_name = "N", requires = "search", help_heading = "Search")]
+    pub(crate) every: Option<u32>,
+    /// The critic that decides [default: the built-in one].
+    #[arg(long, value_name = "FILE", help_heading = "Search")]
+    pub(crate) critic: Option<PathBuf>,
+    /// Ends a search, or the attempts at a task, when one is right with this probability, as the critic
+    /// sees it.
+    #[arg(long, value_name = "P", help_heading = "Search")]
+    pub(crate) enough: Option<f64>,
 }
 
 /// `job`.
@@ -245,7 +269,7 @@ impl Run {
             some: path dataset split dialect clone n_tasks attempts concurrency grading retries jobs_dir job_name base_url api
                 key_env top_p max_tokens seed prices record replay model_concurrency rpm tpm budget
                 max_steps max_seconds max_total_tokens max_context max_cost command_seconds context
-                branch_at;
+                branch_at search width depth search_calls every critic enough;
             lists: include exclude mirrors agent agent_options model temperature;
             flags: no_grade images logprobs token_ids stream
         }

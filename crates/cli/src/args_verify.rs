@@ -15,7 +15,7 @@ pub(crate) struct Rank {
     /// execution-free, critic, or a TOML file.
     #[arg(long, value_name = "PRESET", default_value = "ours")]
     pub(crate) preset: String,
-    /// A critic that `palestra critic train` made.
+    /// A critic that `palestra critic train` made [default: the built-in one].
     #[arg(long, value_name = "FILE")]
     pub(crate) critic: Option<PathBuf>,
     /// Runs no tests.
@@ -43,7 +43,8 @@ pub(crate) struct Rank {
 pub(crate) enum Critic {
     /// Trains a critic on graded attempts.
     Train {
-        /// Graded jobs, and datasets that were audited (of these, patches alone are known).
+        /// Graded jobs, datasets that were audited (of these, patches alone are known), and pools that
+        /// `bench verifier` wrote (*.jsonl).
         #[arg(required = true, value_name = "JOBS")]
         from: Vec<PathBuf>,
         /// Where the critic is written.

@@ -226,6 +226,21 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+impl std::ops::Sub for Usage {
+    type Output = Self;
+
+    /// What was used between two moments.
+    fn sub(self, then: Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_sub(then.prompt),
+            completion: self.completion.saturating_sub(then.completion),
+            cached: self.cached.saturating_sub(then.cached),
+            cache_written: self.cache_written.saturating_sub(then.cache_written),
+            reasoning: self.reasoning.saturating_sub(then.reasoning),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.prompt += other.prompt;

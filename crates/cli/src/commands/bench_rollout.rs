@@ -127,6 +127,8 @@ fn measure(
         retries: 0,
         run_limits: shop::limits(),
         options: GradeOptions::default(),
+        critic: palestra_verify::critic::Critic::built_in()
+            .map_err(|error| super::rank::wrong(&error))?,
     };
     let progress = Progress::new(true);
     let before = resident();

@@ -8,12 +8,14 @@ use palestra_core::disk;
 use palestra_engine::dataset::Dataset;
 use palestra_engine::rollout::Job;
 use palestra_engine::verify::{rows_of_dataset, rows_of_job};
+use palestra_verify::Candidate;
+use palestra_verify::bench::{Pool, Problem};
 use palestra_verify::critic::{Evaluation, FEATURES, Row, TrainOptions, train};
 use serde_json::json;
 
 use crate::args::Cli;
 use crate::args_verify::Critic;
-use crate::commands::rank::{critic, wrong};
+use crate::commands::rank::{critic, read, wrong};
 use crate::outcome::{CliError, Code};
 use crate::progress::{note, result};
 
@@ -89,6 +91,15 @@ fn rows(cli: &Cli, from: &[PathBuf]) -> Result<Vec<Row>, CliError> {
 }
 
 fn one(path: &Path) -> Result<(Vec<Row>, Vec<String>), CliError> {
+    if path.extension().is_some_and(|end| end == "jsonl") {
+        let (pool, problems) = Pool::read(&read(path)?);
+        let wrong = |p: Problem| format!("{}: line {}: {}", path.display(), p.line, p.what);
+        let rows = pool.rows.into_iter().filter_map(|row| {
+            let Candidate { id, task, features, .. } = row.candidate;
+            Some(Row { id, task, group: row.group, features, right: row.resolved? })
+        });
+        return Ok((rows.collect(), problems.into_iter().map(wrong).collect()));
+    }
     match path.join(".palestra").is_dir() {
         true => Ok(rows_of_dataset(&Dataset::open(path, None)?)?),
         false => Ok(rows_of_job(&Job::open(path)?)?),

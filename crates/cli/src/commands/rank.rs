@@ -25,7 +25,10 @@ const TEMPERATURE: f64 = 0.8;
 pub(crate) fn run(cli: &Cli, args: &Rank) -> Result<Code, CliError> {
     let progress = Progress::new(cli.quiet);
     let cascade = cascade(&args.preset)?;
-    let critic = args.critic.as_deref().map(critic).transpose()?;
+    let critic = match &args.critic {
+        Some(path) => critic(path)?,
+        None => Critic::built_in().map_err(|error| wrong(&error))?,
+    };
     let job = Job::open(&args.job)?;
     let writer = writer(args, job.dir())?;
     let execution =
@@ -36,7 +39,7 @@ pub(crate) fn run(cli: &Cli, args: &Rank) -> Result<Code, CliError> {
     };
     let request = RankRequest {
         cascade,
-        critic,
+        critic: Some(critic),
         execution: tools.is_some().then_some(execution),
         writer: writer.as_deref(),
         seed: args.seed,

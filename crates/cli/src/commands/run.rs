@@ -7,12 +7,13 @@ use std::time::Duration;
 use palestra_agent::{Agent, ContextPolicy, Limits};
 use palestra_engine::evaluate::Sources;
 use palestra_engine::rollout::{
-    self, Branching, Job, JobPlan, PlannedTask, Report, Request, Rows, Variant, VariantReport,
-    tasks_below, tasks_of,
+    self, Branching, Job, JobPlan, PlannedTask, Report, Request, Rows, Search, Variant,
+    VariantReport, tasks_below, tasks_of,
 };
 use palestra_engine::shop::{self, Tools};
 use palestra_grade::GradeOptions;
 use palestra_model::Sampling;
+use palestra_verify::critic::Critic;
 use serde_json::{Map, Value};
 
 use super::models::{self, Asked};
@@ -63,7 +64,7 @@ fn regrade(cli: &Cli, args: &Again) -> Result<Code, CliError> {
     let (job, how) = open(&args.job)?;
     let agents = agents(&job.plan)?;
     let tools = Tools::open(context::surroundings(cli)?)?;
-    let mut request = request(agents, &how, Vec::new());
+    let mut request = request(agents, &how, Vec::new(), critic(&job.plan)?);
     request.grading = context::jobs(args.grading);
     let progress = Progress::new(cli.quiet);
     let report = rollout::regrade(&tools, &job, &request, &progress);
@@ -84,7 +85,7 @@ fn start(cli: &Cli, job: &Job, agents: Vec<Arc<dyn Agent>>, how: &Asked) -> Resu
     let surroundings = context::surroundings(cli)?;
     let models = models::of(job, &agents, how)?;
     let tools = Tools::open(surroundings)?;
-    let request = request(agents, how, models);
+    let request = request(agents, how, models, critic(&job.plan)?);
     let progress = Progress::new(cli.quiet);
     let report = rollout::run(&tools, job, &request, &progress);
     progress.done();
@@ -95,6 +96,7 @@ fn request(
     agents: Vec<Arc<dyn Agent>>,
     how: &Asked,
     models: Vec<Arc<dyn palestra_model::Model>>,
+    critic: Critic,
 ) -> Request {
     Request {
         agents,
@@ -104,6 +106,15 @@ fn request(
         retries: how.retries,
         run_limits: shop::limits(),
         options: GradeOptions::default(),
+        critic,
+    }
+}
+
+/// The critic of a plan, or the built-in one.
+fn critic(plan: &JobPlan) -> Result<Critic, CliError> {
+    match &plan.critic {
+        Some(path) => super::rank::critic(path),
+        None => Critic::built_in().map_err(|error| super::rank::wrong(&error)),
     }
 }
 
@@ -155,6 +166,13 @@ fn plan(args: &Run) -> Result<JobPlan, CliError> {
     };
     plan.context = policy(args.context.as_deref().unwrap_or("none"))?;
     plan.branching = args.branch_at.as_deref().map(branching).transpose()?;
+    plan.search = args.search.as_deref().map(|kind| search(kind, args)).transpose()?;
+    plan.enough = args.enough;
+    if let Some(path) = &args.critic {
+        // Now, and not when the first attempt is over.
+        super::rank::critic(path)?;
+        plan.critic = Some(fs_err::canonicalize(path)?);
+    }
     plan.check()?;
     Ok(plan)
 }
@@ -271,6 +289,18 @@ fn branching(text: &str) -> Result<Branching, CliError> {
     })
 }
 
+fn search(kind: &str, args: &Run) -> Result<Search, CliError> {
+    if kind != "best-first" {
+        return Err(CliError::usage(format!("{kind:?} is no way to search: there is best-first")));
+    }
+    Ok(Search {
+        width: args.width.unwrap_or(3),
+        depth: args.depth.unwrap_or(4),
+        budget: args.search_calls.unwrap_or(100),
+        every: args.every.unwrap_or(1),
+    })
+}
+
 fn dry(cli: &Cli, plan: &JobPlan, dir: &Path) -> Result<Code, CliError> {
     if cli.json {
         let mut json = serde_json::to_string_pretty(plan).map_err(std::io::Error::other)?;
@@ -305,8 +335,12 @@ fn show(cli: &Cli, report: &Report) -> Result<Code, CliError> {
         for variant in &report.variants {
             text += &lines(variant);
         }
+        let spared = match report.spared {
+            0 => String::new(),
+            spared => format!("{spared} were not made: another one at the task was good enough\n"),
+        };
         text += &format!(
-            "\n{} of {} attempts are over; {} were made again; {:.1} s\njob: {}\n",
+            "\n{} of {} attempts are over; {} were made again; {:.1} s\n{spared}job: {}\n",
             report.over, report.planned, report.retries, report.seconds, report.job
         );
         result(&text)?;

@@ -20,6 +20,7 @@ use super::plan::Trial;
 use super::record::{AttemptRecord, Forked, Seconds};
 use super::recording::{Recording, Tape};
 use super::replay::recorded;
+use super::search::Searched;
 use super::trajectory::{Spool, Sums};
 use crate::error::EngineError;
 
@@ -29,19 +30,20 @@ const PATCH_BYTES: u64 = 256 << 20;
 const PATCH_FILES: u64 = 100_000;
 
 /// An attempt while its agent is at work.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     trial: &'a Trial,
-    dir: PathBuf,
-    live: Option<Box<dyn Live>>,
+    pub(super) dir: PathBuf,
+    pub(super) live: Option<Box<dyn Live>>,
     /// Where calls are recorded; the gateway does it for an external agent.
     tape: Option<Tape>,
     /// The session of an external agent.
     visit: Option<Visit>,
-    spool: Option<Spool>,
-    sums: Sums,
+    pub(super) spool: Option<Spool>,
+    pub(super) sums: Sums,
     seconds: Seconds,
-    exit: Option<Exit>,
+    pub(super) exit: Option<Exit>,
     forked: Option<Forked>,
+    pub(super) searched: Option<Searched>,
     started_at: String,
 }
 
@@ -63,6 +65,10 @@ impl Rollout<'_> {
             }
         };
         run.seconds.setup = begin.elapsed().as_secs_f64();
+        if let Some(search) = &self.job.plan.search {
+            let (run, ended) = self.search(run, search, &ground);
+            return vec![self.end(run, &ground, tries, ended)];
+        }
         let at = self.job.plan.branching.map(|branching| branching.at);
         let stepped = self.steps(&mut run, at);
         let mut records = Vec::new();
@@ -175,13 +181,14 @@ impl Rollout<'_> {
             seconds: Seconds::default(),
             exit: None,
             forked: None,
+            searched: None,
             started_at: started_at.to_owned(),
         };
         Ok((ground, run))
     }
 
     /// Steps until the attempt is over, or has made so many calls.
-    fn steps(&self, run: &mut Run<'_>, until: Option<u32>) -> Result<(), Failure> {
+    pub(super) fn steps(&self, run: &mut Run<'_>, until: Option<u32>) -> Result<(), Failure> {
         let begin = Instant::now();
         let result = self.step_on(run, until);
         run.seconds.agent += begin.elapsed().as_secs_f64();
@@ -242,7 +249,7 @@ impl Rollout<'_> {
             let dir = self.job.begin(trial).map_err(|e| machine(&e))?;
             disk::write_json(&dir.join(job::CONFIG), &self.trial_config(trial))?;
             let tape = tape.fork(&dir.join(job::TRACE)).map_err(|e| machine(&e))?;
-            let spool = spool.fork(&dir)?;
+            let spool = spool.fork(&dir, true)?;
             runs.push(Run {
                 trial,
                 dir,
@@ -254,6 +261,44 @@ impl Rollout<'_> {
                 seconds: run.seconds.clone(),
                 exit: run.exit.clone(),
                 forked: Some(forked.clone()),
+                searched: None,
+                started_at: run.started_at.clone(),
+            });
+        }
+        Ok(runs)
+    }
+
+    /// Attempts that go on from here in directories of their own, until one of them takes the place of
+    /// this one.
+    pub(super) fn fork_aside<'t, 'd>(
+        &self,
+        run: &mut Run<'t>,
+        dirs: impl ExactSizeIterator<Item = &'d PathBuf>,
+    ) -> Result<Vec<Run<'t>>, Failure> {
+        let (Some(live), Some(tape), Some(spool)) =
+            (run.live.as_mut(), run.tape.as_ref(), run.spool.as_ref())
+        else {
+            let why = "only agents that run here can be searched with: no external ones";
+            return Err(Failure::new(FailureKind::AgentSetup, why));
+        };
+        let mut runs = Vec::new();
+        let lives = live.fork(dirs.len())?;
+        for (dir, live) in dirs.zip(lives) {
+            fs_err::create_dir_all(dir.join("agent"))?;
+            let tape = tape.fork(&dir.join(job::TRACE));
+            let tape = tape.map_err(|e| Failure::new(FailureKind::Machine, e.to_string()))?;
+            runs.push(Run {
+                trial: run.trial,
+                dir: dir.clone(),
+                live: Some(live),
+                tape: Some(tape),
+                visit: None,
+                spool: Some(spool.fork(dir, false)?),
+                sums: run.sums.clone(),
+                seconds: run.seconds.clone(),
+                exit: None,
+                forked: None,
+                searched: None,
                 started_at: run.started_at.clone(),
             });
         }
@@ -315,12 +360,14 @@ impl Rollout<'_> {
         failure: Option<Failure>,
         patch: &Patch,
     ) -> AttemptRecord {
+        let all = run.searched.as_ref();
         AttemptRecord {
             forked: run.forked.clone(),
+            search: run.searched.clone(),
             exit: run.exit.clone().filter(|_| failure.is_none()),
             steps: run.sums.calls,
-            usage: run.sums.usage,
-            cost: run.sums.cost,
+            usage: all.map_or(run.sums.usage, |all| all.usage),
+            cost: all.map_or(run.sums.cost, |all| all.cost),
             model_retries: run.sums.retries,
             seconds: run.seconds.clone(),
             patch: (!patch.bytes.is_empty()).then(|| Hash::of(&patch.bytes)),
@@ -355,6 +402,7 @@ impl Rollout<'_> {
             attempt: trial.attempt,
             branch: trial.branch,
             forked: None,
+            search: None,
             tries,
             exit: None,
             failure: None,
@@ -456,14 +504,14 @@ fn extra(record: &AttemptRecord, counters: Counters) -> Map<String, Value> {
 
 /// What an attempt changed.
 #[derive(Default)]
-struct Patch {
-    bytes: Vec<u8>,
+pub(super) struct Patch {
+    pub(super) bytes: Vec<u8>,
     left_out: u32,
 }
 
 /// The difference between base and sandbox, without git's own files, and without byte code and
 /// caches that no commit holds.
-fn take_patch(sandbox: &Sandbox, ground: &Ground) -> Result<Patch, Failure> {
+pub(super) fn take_patch(sandbox: &Sandbox, ground: &Ground) -> Result<Patch, Failure> {
     let top = &ground.assignment.directory;
     let options = DiffOptions {
         top: top.clone(),

@@ -6,6 +6,7 @@
 //! next one begins, so a killed job goes on where it was.
 
 mod attempt;
+mod early;
 mod external;
 mod failure;
 mod finish;
@@ -18,6 +19,7 @@ mod recording;
 mod regrade;
 mod replay;
 mod report;
+mod search;
 mod trajectory;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,10 +31,12 @@ use std::time::{Duration, Instant};
 use palestra_agent::{Agent, Progress};
 use palestra_grade::{GradeOptions, RunLimits};
 use palestra_model::{Model, Sampling};
+use palestra_verify::critic::Critic;
 
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
 use crate::shop::Tools;
+use early::Early;
 use external::Outfit;
 use ground::Grounds;
 use job::Stand;
@@ -41,11 +45,12 @@ use permits::Permits;
 pub use failure::{ENDED, Failure, FailureKind, Flags};
 pub use job::Job;
 pub use plan::{
-    Branching, Group, JobPlan, PlannedTask, Rows, Trial, Variant, tasks_below, tasks_of,
+    Branching, Group, JobPlan, PlannedTask, Rows, Search, Trial, Variant, tasks_below, tasks_of,
 };
 pub use record::{AttemptRecord, Forked, Seconds};
 pub use regrade::regrade;
 pub use report::{Phase, Report, VariantReport, report};
+pub use search::Searched;
 
 /// Stack of a thread that works on an attempt: agents recurse little, and there may be thousands.
 const STACK: usize = 1 << 20;
@@ -68,6 +73,8 @@ pub struct Request {
     pub run_limits: RunLimits,
     /// How strictly to grade.
     pub options: GradeOptions,
+    /// Who says which fork of a search goes on, and whether an attempt is good enough.
+    pub critic: Critic,
 }
 
 /// A job that is being run.
@@ -83,6 +90,9 @@ struct Rollout<'a> {
     /// The first failure that every other attempt would share.
     fatal: Mutex<Option<EngineError>>,
     retries: AtomicU64,
+    early: Early,
+    /// Attempts that were not made because others were good enough.
+    spared: AtomicU64,
     steps: AtomicU64,
 }
 
@@ -108,14 +118,25 @@ pub fn run(
     let started_at = job::now();
     let mut open = Vec::new();
     let mut ran = Vec::new();
+    let early = Early::new(job.plan.enough);
+    let judge = |trial: &Trial, record: &AttemptRecord| -> Result<(), EngineError> {
+        if early.is_on() {
+            early.note(trial, record, early::judged(job, trial, &request.critic)?);
+        }
+        Ok(())
+    };
     let (mut all, mut over) = (0, 0);
     for group in job.plan.groups() {
         let mut left = Vec::new();
         for trial in group {
             all += 1;
             match job.stand(&trial)? {
-                Stand::Over(_) => over += 1,
+                Stand::Over(record) => {
+                    over += 1;
+                    judge(&trial, &record)?;
+                }
                 Stand::Ran(record) => {
+                    judge(&trial, &record)?;
                     ran.push(Ran { dir: job.trial_dir(&trial), trial, record: *record });
                 }
                 Stand::Open => left.push(trial),
@@ -138,11 +159,15 @@ pub fn run(
         sandboxes: Permits::new(request.concurrency),
         fatal: Mutex::default(),
         retries: AtomicU64::new(0),
+        early,
+        spared: AtomicU64::new(0),
         steps: AtomicU64::new(0),
     };
     rollout.all(&open, ran)?;
     let fatal = rollout.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let report = report::write(job, &started_at, rollout.retries.load(Ordering::Relaxed), begin)?;
+    let mut report =
+        report::write(job, &started_at, rollout.retries.load(Ordering::Relaxed), begin)?;
+    report.spared = rollout.spared.load(Ordering::Relaxed);
     match fatal {
         Some(error) => Err(error),
         None => tools.check_stop().map(|()| report),
@@ -169,6 +194,10 @@ impl Rollout<'_> {
                 workers.push(spawn("attempt").spawn_scoped(scope, move || {
                     while let Some(group) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let Some(_permit) = self.sandboxes.take(self.tools.stop()) else { break };
+                        if !self.early.wants(group) {
+                            self.spared.fetch_add(group.len() as u64, Ordering::Relaxed);
+                            continue;
+                        }
                         if self.stopped() || !self.group(group, &to_graders) {
                             break;
                         }
@@ -247,6 +276,12 @@ impl Rollout<'_> {
                 let written = self.write_missing(trial, &record, &dir);
                 if !self.keep(written.and_then(|()| record.write(&dir))) {
                     return false;
+                }
+                if self.early.is_on() {
+                    match early::judged(self.job, trial, &self.request.critic) {
+                        Ok(score) => self.early.note(trial, &record, score),
+                        Err(error) => return self.keep(Err(error)),
+                    }
                 }
                 let _ = to_graders.send(Ran { trial: trial.clone(), dir, record });
             }

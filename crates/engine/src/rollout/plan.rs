@@ -59,6 +59,20 @@ pub struct Branching {
     pub width: u32,
 }
 
+/// Attempts fork again and again, and what a critic thinks best goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// Forks that go on from one.
+    pub width: u32,
+    /// How often an attempt forks between its beginning and its end.
+    pub depth: u32,
+    /// Calls of the model, all forks of a search together. When they are spent the best attempt that
+    /// has ended is taken, or the best one goes on alone to its end.
+    pub budget: u32,
+    /// Calls of the model between two looks of the critic.
+    pub every: u32,
+}
+
 /// Where the rows of another dataset get what they need, and whose rules judge them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
@@ -109,6 +123,16 @@ pub struct JobPlan {
     /// Whether and where attempts fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branching: Option<Branching>,
+    /// Whether and how an attempt is searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// When the critic thinks an attempt right with this probability, a search ends, and no more
+    /// attempts at its task are begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<f64>,
+    /// The critic's file; the built-in one where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critic: Option<PathBuf>,
     /// Whether attempts are graded.
     pub grade: bool,
     /// Where the tasks are rows of another dataset: what goes for all of them.
@@ -145,6 +169,9 @@ impl JobPlan {
             limits: Limits::default(),
             context: ContextPolicy::default(),
             branching: None,
+            search: None,
+            enough: None,
+            critic: None,
             grade: true,
             rows: None,
         }
@@ -175,6 +202,17 @@ impl JobPlan {
         }
         if self.branching.is_some_and(|b| b.width < 2 || b.at == 0) {
             return input("attempts fork after at least one step, into at least two");
+        }
+        if self.enough.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+            return input("a probability that is enough is from 0 to 1");
+        }
+        if let Some(search) = &self.search {
+            if search.width < 2 || search.depth == 0 || search.budget == 0 || search.every == 0 {
+                return input("a search is at least 2 wide, 1 deep, and has a budget");
+            }
+            if self.branching.is_some() {
+                return input("attempts either fork once or are searched for, not both");
+            }
         }
         Ok(())
     }

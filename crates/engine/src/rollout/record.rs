@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::failure::{ENDED, Failure, Flags};
+use super::search::Searched;
 
 /// Seconds of each phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct AttemptRecord {
     /// The step after which it forked, with the attempt that it shares them with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked: Option<Forked>,
+    /// What the search took that it is the best of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Searched>,
     /// How often it was begun, the last time included.
     pub tries: u32,
     /// How it ended by its own doing.
@@ -65,9 +69,9 @@ pub struct AttemptRecord {
     pub tampering: Vec<String>,
     /// Calls of the model.
     pub steps: u32,
-    /// Tokens.
+    /// Tokens; of a search, those of all its forks.
     pub usage: Usage,
-    /// Dollars, where prices are known.
+    /// Dollars, of all forks too, where prices are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
     /// Tries of calls that failed and were made again.

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use super::early::Early;
 use super::external::Outfit;
 use super::ground::Grounds;
 use super::job::{Job, Stand, now};
@@ -45,6 +46,8 @@ pub fn regrade(
         sandboxes: Permits::new(1),
         fatal: Mutex::default(),
         retries: AtomicU64::new(0),
+        early: Early::default(),
+        spared: AtomicU64::new(0),
         steps: AtomicU64::new(0),
     };
     rollout.all(&[], ran)?;

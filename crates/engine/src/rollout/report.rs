@@ -67,6 +67,8 @@ pub struct Report {
     pub over: u64,
     /// Attempts that were made once more after a failure of the machine.
     pub retries: u64,
+    /// Attempts that were not made, because others at their tasks were good enough.
+    pub spared: u64,
     /// Wall seconds of this run of the job.
     pub seconds: f64,
     /// By variant.

@@ -56,6 +56,16 @@ impl Sums {
 }
 
 impl Sums {
+    /// Adds what was used between two moments of one attempt.
+    pub(crate) fn add_since(&mut self, now: &Self, then: &Self) {
+        self.calls += now.calls - then.calls;
+        self.usage += now.usage - then.usage;
+        if let Some(cost) = now.cost {
+            let more = cost - then.cost.unwrap_or_default();
+            self.cost = Some(self.cost.unwrap_or_default() + more);
+        }
+    }
+
     /// What the session of an external agent took.
     pub(crate) fn add_session(&mut self, status: &palestra_gateway::Status) {
         self.calls += u32::try_from(status.answered).unwrap_or(u32::MAX);
@@ -74,10 +84,13 @@ impl Spool {
         Self { dir: dir.to_owned(), steps: 0 }
     }
 
-    /// One that goes on in another directory with the same steps.
-    pub(crate) fn fork(&self, dir: &Path) -> std::io::Result<Self> {
+    /// One that goes on in another directory with the same steps, which count there as copied if they
+    /// are to stand in both trajectories.
+    pub(crate) fn fork(&self, dir: &Path, copied: bool) -> std::io::Result<Self> {
         let from = self.dir.join(SPOOL);
-        if from.exists() {
+        if from.exists() && !copied {
+            fs::copy(from, dir.join(SPOOL))?;
+        } else if from.exists() {
             let mut to = BufWriter::new(fs::File::create(dir.join(SPOOL))?);
             for line in BufReader::new(fs::File::open(from)?).lines() {
                 let mut step: Step = serde_json::from_str(&line?)?;
@@ -88,6 +101,28 @@ impl Spool {
             to.flush()?;
         }
         Ok(Self { dir: dir.to_owned(), steps: self.steps })
+    }
+
+    /// The steps so far.
+    pub(crate) fn steps(&self) -> std::io::Result<Vec<Step>> {
+        let spool = self.dir.join(SPOOL);
+        if !spool.exists() {
+            return Ok(Vec::new());
+        }
+        let lines = BufReader::new(fs::File::open(spool)?).lines();
+        lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+    }
+
+    /// Goes on in another directory, and leaves nothing in this one.
+    pub(crate) fn move_to(&mut self, dir: &Path) -> std::io::Result<()> {
+        let (from, to) = (self.dir.join(SPOOL), dir.join(SPOOL));
+        if from.exists() {
+            fs::rename(from, to)?;
+        } else if to.exists() {
+            fs::remove_file(to)?;
+        }
+        dir.clone_into(&mut self.dir);
+        Ok(())
     }
 
     /// Appends what happened.

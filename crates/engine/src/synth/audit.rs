@@ -283,12 +283,18 @@ impl AuditReport {
         let killed = total(&|task| task.strength.killed as f64);
         let spent = total(&|task| task.mutant_seconds * task.strength.mutants as f64);
         let own = total(&|task| task.test_seconds * task.strength.mutants as f64);
+        let times: Vec<f64> = self
+            .tasks
+            .iter()
+            .map(|task| task.mutant_seconds / task.test_seconds.max(1e-9))
+            .collect();
         let weak = self.tasks.iter().filter(|task| task.strength.weak).count();
         let _ = writeln!(
             text,
             "\n  {} tasks, {weak} weak; {mutants} wrong fixes, {killed} killed ({:.1} %)\n  \
              score       min {:.2}  p10 {:.2}  p25 {:.2}  median {:.2}  p75 {:.2}  max {:.2}\n  \
-             seconds     {:.1}; a wrong fix takes {:.2} times what the tests take with the fix",
+             seconds     {:.1}; a wrong fix takes {:.2} times what the tests take with the fix (median of \
+             the tasks; {:.2} over all: some never end, and are stopped)",
             self.tasks.len(),
             100.0 * killed / mutants.max(1.0),
             q(0.0),
@@ -298,6 +304,7 @@ impl AuditReport {
             q(0.75),
             q(1.0),
             self.seconds,
+            palestra_stats::quantile(&times, 0.5).unwrap_or_default(),
             spent / own.max(1e-9),
         );
         text

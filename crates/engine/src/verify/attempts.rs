@@ -98,6 +98,11 @@ pub(super) fn read(
     Ok(Attempt { candidate, patch, variant: trial.variant })
 }
 
+/// What a critic goes by of one attempt.
+pub(crate) fn features_of(job: &Job, trial: &Trial) -> Result<Features, EngineError> {
+    Ok(read(job, trial, &mut Vec::new())?.candidate.features)
+}
+
 fn known(dir: &Path) -> Result<Result<Known, String>, EngineError> {
     let Some(bytes) = optional(&dir.join("attempt.json"))? else {
         return Ok(Err("it was not made, or not to its end".to_owned()));

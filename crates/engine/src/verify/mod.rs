@@ -16,6 +16,7 @@ mod simulated;
 mod stand_in;
 mod write;
 
+pub(crate) use attempts::features_of;
 pub use execute::{Executed, Execution, Ran, execute};
 pub use ground::Ground;
 pub use pool::{PoolReport, PoolRequest, leave_one_out, pool};

@@ -79,6 +79,15 @@ pub struct Critic {
 }
 
 impl Critic {
+    /// The critic that serves where nobody trained one. `builtin.md` beside its file says what it was
+    /// trained on, and how good it is on repositories that it did not see.
+    ///
+    /// # Errors
+    /// Never in a program that passed its tests.
+    pub fn built_in() -> Result<Self> {
+        Self::from_json(include_str!("../../data/builtin.json"))
+    }
+
     /// The probability that an attempt is right; missing where nothing is known of it.
     pub fn predict(&self, features: &Features) -> Score {
         if features.is_empty() {
@@ -259,4 +268,24 @@ fn hold_out(
     let best = (1.min(most)..=most).min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     let best = best.unwrap_or_default();
     (all.iter().map(|row| row[best]).collect(), best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_critic_tells_good_from_bad() {
+        let critic = Critic::built_in().unwrap();
+        let predict = |of: &[(&str, f64)]| {
+            let mut features = Features::default();
+            of.iter().for_each(|(name, value)| features.set(name, *value));
+            critic.predict(&features).get().unwrap()
+        };
+        let good = predict(&[("error_share", 0.0), ("patch_bytes", 600.0), ("submitted", 1.0)]);
+        let bad = predict(&[("error_share", 0.5), ("patch_bytes", 200.0), ("patch_empty", 1.0)]);
+        assert!(good > bad, "{good} {bad}");
+        assert_eq!(critic.predict(&Features::default()), Score::NONE);
+        assert!(critic.validation.auc.unwrap() > 0.6 && critic.groups.len() == 3);
+    }
 }

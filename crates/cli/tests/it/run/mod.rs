@@ -6,6 +6,7 @@ mod external;
 mod killed;
 mod rows;
 mod scripted;
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
