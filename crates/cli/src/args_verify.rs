@@ -34,6 +34,40 @@ pub(crate) struct Rank {
     /// Runs of tests at a time [default: one for each core].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    /// A model that is asked whether each attempt is right, at the server of --base-url; its probability
+    /// of YES takes the place of the critic's.
+    #[arg(long, value_name = "MODEL", help_heading = "Judge")]
+    pub(crate) judge: Option<String>,
+    /// What it is shown: ours, r2e or swe-gym, as those projects' verifiers were trained.
+    #[arg(
+        long,
+        value_name = "FORM",
+        default_value = "ours",
+        requires = "judge",
+        help_heading = "Judge"
+    )]
+    pub(crate) form: palestra_engine::verify::Form,
+    /// Of it: both, patch or trajectory.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "both",
+        requires = "judge",
+        help_heading = "Judge"
+    )]
+    pub(crate) view: String,
+    /// How often it is asked; the mean counts. More than once makes sense with a --temperature.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "judge", help_heading = "Judge")]
+    pub(crate) judge_samples: u32,
+    /// Tokens of a prompt; longer ones are condensed, or not scored.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 32_768,
+        requires = "judge",
+        help_heading = "Judge"
+    )]
+    pub(crate) judge_context: usize,
     #[command(flatten)]
     pub(crate) served: Served,
 }

@@ -5,12 +5,14 @@ use std::path::Path;
 use palestra_engine::rollout::Job;
 use palestra_engine::shop::{Tools, limits};
 use palestra_engine::verify::{
-    Execution, GivenTests, ModelWriter, RankRequest, Ranking, TestWriter, rank,
+    Execution, GivenTests, ModelJudge, ModelWriter, RankRequest, Ranking, TestWriter, rank,
 };
 use palestra_verify::critic::Critic;
+use palestra_verify::free::{Judge, View};
 use palestra_verify::{Cascade, VerifyError};
 
 use crate::args::Cli;
+use crate::args_synth::Served;
 use crate::args_verify::Rank;
 use crate::commands::synth::model;
 use crate::context;
@@ -37,7 +39,9 @@ pub(crate) fn run(cli: &Cli, args: &Rank) -> Result<Code, CliError> {
         true => None,
         false => Some(Tools::open(context::surroundings(cli)?)?),
     };
+    let judge = judge(args, job.dir())?;
     let request = RankRequest {
+        judge,
         cascade,
         critic: Some(critic),
         execution: tools.is_some().then_some(execution),
@@ -84,6 +88,32 @@ pub(crate) fn read(path: &Path) -> Result<String, CliError> {
 
 pub(crate) fn wrong(error: &VerifyError) -> CliError {
     CliError::usage(error.to_string())
+}
+
+/// The model that scores.
+fn judge(args: &Rank, dir: &Path) -> Result<Option<ModelJudge>, CliError> {
+    let Some(name) = &args.judge else { return Ok(None) };
+    let view = match args.view.as_str() {
+        "both" => View::Both,
+        "patch" => View::Patch,
+        "trajectory" => View::Trajectory,
+        other => {
+            let what = format!("{other:?} cannot be shown: there are both, patch and trajectory");
+            return Err(CliError::usage(what));
+        }
+    };
+    let served = Served { model: name.clone(), ..args.served.clone() };
+    let Some(model) = model(&served, dir)? else {
+        return Err(CliError::usage("--judge wants the name of a model"));
+    };
+    let judge = Judge {
+        samples: args.judge_samples,
+        temperature: args.served.temperature.unwrap_or(0.0),
+        continuations: true,
+        ..Judge::new(name)
+    };
+    let (tokens, jobs) = (args.judge_context, context::jobs(args.jobs));
+    Ok(Some(ModelJudge { model, judge, form: args.form, view, tokens, jobs }))
 }
 
 fn writer(args: &Rank, dir: &Path) -> Result<Option<Box<dyn TestWriter>>, CliError> {

@@ -110,7 +110,8 @@ fn known(dir: &Path) -> Result<Result<Known, String>, EngineError> {
     Ok(serde_json::from_slice(&bytes).map_err(|error| format!("its record is broken: {error}")))
 }
 
-fn trajectory(dir: &Path) -> Result<Result<Trajectory, String>, EngineError> {
+/// The trajectory of an attempt, or why there is none.
+pub(super) fn trajectory(dir: &Path) -> Result<Result<Trajectory, String>, EngineError> {
     let path = dir.join(job::TRAJECTORY);
     let Some(bytes) = optional(&path)? else {
         return Ok(Err("there is no trajectory".to_owned()));

@@ -1,24 +1,29 @@
 //! The attempts of a job in order, and the best one of each task.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use palestra_core::disk;
 use palestra_dataset::{Prediction, write_predictions};
 use palestra_verify::critic::Critic;
 use palestra_verify::execution::{Choices, Judged};
+use palestra_verify::free::Judgement;
 use palestra_verify::{
     CRITIC, Candidate, Cascade, Choice, EXECUTION_FREE, REGRESSION, REPRODUCTION,
     REPRODUCTION_WEIGHTED, Score, VerifyError, choose,
 };
 use serde::{Deserialize, Serialize};
 
-use super::attempts::{Attempt, by_task, compared, parsed};
+use super::attempts::{Attempt, by_task, compared, parsed, trajectory};
 use super::execute::{Executed, Execution, Ran, execute};
 use super::ground::Ground;
+use super::judged::ModelJudge;
 use super::write::TestWriter;
+use crate::derive::optional;
 use crate::error::EngineError;
 use crate::event::{Event, Sink};
+use crate::parallel::parallel;
 use crate::rollout::Job;
 use crate::shop::Tools;
 
@@ -35,6 +40,8 @@ pub struct RankRequest<'a> {
     pub cascade: Cascade,
     /// Who scores without running anything.
     pub critic: Option<Critic>,
+    /// A model that scores, in the place of the critic.
+    pub judge: Option<ModelJudge>,
     /// How tests are run; not at all without. Its `cache` is that of the job.
     pub execution: Option<Execution>,
     /// Who writes tests that show the issue.
@@ -48,6 +55,9 @@ pub struct RankRequest<'a> {
 pub struct Ranked {
     /// The attempt with its scores and features.
     pub candidate: Candidate,
+    /// What a model said of it, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judgement>,
     /// What its tests gave, where they were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ran: Option<Ran>,
@@ -161,13 +171,23 @@ fn ranked(
     } else if request.execution.is_some() {
         of_task.notes.push("tests are only run on tasks of our own form".to_owned());
     }
+    let judged = judged(job, place, request, attempts)?;
+    let unscored = judged.values().filter(|judgement| judgement.score.is_none()).count();
+    if unscored > 0 {
+        let note = format!("the model gave no score to {unscored} of {} attempts", judged.len());
+        of_task.notes.push(note);
+    }
     for Attempt { candidate, .. } in attempts.iter_mut() {
         score(candidate, &executed);
+        let judged = judged.get(&candidate.id).cloned();
+        if let Some(judgement) = &judged {
+            candidate.scores.insert(EXECUTION_FREE.to_owned(), judgement.score);
+        }
         if let Some(critic) = &request.critic {
             critic.score(candidate);
         }
         let ran = executed.candidates.get(&candidate.id).cloned();
-        of_task.attempts.push(Ranked { candidate: candidate.clone(), ran });
+        of_task.attempts.push(Ranked { candidate: candidate.clone(), judged, ran });
     }
     let candidates: Vec<Candidate> = attempts.iter().map(|a| a.candidate.clone()).collect();
     of_task.choice = choose(&candidates, &request.cascade, request.seed).map_err(wrong)?;
@@ -175,6 +195,44 @@ fn ranked(
     of_task.regression = executed.chosen;
     of_task.generated = executed.judged;
     Ok(of_task)
+}
+
+/// What the model says of the valid attempts.
+fn judged(
+    job: &Job,
+    place: usize,
+    request: &RankRequest<'_>,
+    attempts: &[Attempt],
+) -> Result<BTreeMap<String, Judgement>, EngineError> {
+    let Some(judge) = &request.judge else { return Ok(BTreeMap::new()) };
+    let statement = statement(job, place)?;
+    let valid: Vec<&Attempt> = attempts.iter().filter(|a| a.candidate.invalid.is_none()).collect();
+    let all = Mutex::new(BTreeMap::new());
+    parallel(&valid, judge.jobs, |attempt| {
+        let id = &attempt.candidate.id;
+        let trajectory = trajectory(&job.dir().join(id))?.ok();
+        let cache = job.dir().join(CACHE);
+        let judgement = judge.ask(&cache, &statement, trajectory.as_ref(), &attempt.patch)?;
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), judgement);
+        Ok(())
+    })?;
+    Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What the agents were told.
+fn statement(job: &Job, place: usize) -> Result<String, EngineError> {
+    let Some(task) = job.plan.tasks.get(place) else { return Ok(String::new()) };
+    match &job.plan.rows {
+        None => {
+            let bytes = optional(&task.path.join("instruction.md"))?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        }
+        Some(rows) => {
+            let rows = rows.read(&task.path)?;
+            let row = rows.into_iter().find(|row| *row.instance_id.as_str() == *task.id);
+            Ok(row.map(|row| row.problem_statement).unwrap_or_default())
+        }
+    }
 }
 
 fn run(

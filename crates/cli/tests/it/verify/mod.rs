@@ -1,6 +1,7 @@
 //! Ranking, critics and their benchmark: real jobs, real runs of tests.
 
 mod bench;
+mod judge;
 mod rank;
 
 use std::path::Path;
