@@ -97,7 +97,8 @@ struct Searching<'s, 't> {
     ground: &'s Ground,
     dir: std::path::PathBuf,
     live: Vec<Fork<'t>>,
-    finished: Vec<Fork<'t>>,
+    /// The best one that has ended. A sandbox is kept for no other.
+    finished: Option<Fork<'t>>,
     /// Forks that are no more.
     gone: Vec<Node>,
     made: u32,
@@ -121,7 +122,7 @@ impl Rollout<'_> {
             ground,
             dir: run.dir.clone(),
             live: Vec::new(),
-            finished: Vec::new(),
+            finished: None,
             gone: Vec::new(),
             made: 1,
             total: Sums::default(),
@@ -144,7 +145,7 @@ impl<'t> Searching<'_, 't> {
             let mut lost = Vec::new();
             for stepped in self.step(forks) {
                 match stepped {
-                    Ok(fork) if fork.run.exit.is_some() => self.finished.push(fork),
+                    Ok(fork) if fork.run.exit.is_some() => self.finish(fork),
                     Ok(fork) => self.live.push(fork),
                     Err(one) => lost.push(one),
                 }
@@ -161,11 +162,11 @@ impl<'t> Searching<'_, 't> {
                 self.give_up(worst, "given up");
             }
             let good = |fork: &Fork<'_>| self.enough.is_some_and(|p| fork.node.score >= p);
-            let enough = self.finished.iter().any(good);
-            let over = enough || self.spent() && !self.finished.is_empty();
+            let enough = self.finished.as_ref().is_some_and(good);
+            let over = enough || self.spent() && self.finished.is_some();
             next = if over { None } else { best(&mut self.live) };
         }
-        match best(&mut self.finished) {
+        match self.finished.take() {
             Some(fork) => Ok(fork),
             None => unreachable!("the loop ends when one is finished, or with an error"),
         }
@@ -243,13 +244,31 @@ impl<'t> Searching<'_, 't> {
     /// One fork failed. That is the end of the search if all others would fail like it, or if there are
     /// no others.
     fn lose(&mut self, lost: Lost<'t>) -> Result<(), Lost<'t>> {
-        let last = self.live.is_empty() && self.finished.is_empty();
+        let last = self.live.is_empty() && self.finished.is_none();
         if last || lost.1.kind.stops_the_job() {
             return Err(lost);
         }
         let (fork, failure) = *lost;
         self.give_up(fork, &word(&failure.kind));
         Ok(())
+    }
+
+    /// One has ended; the better of it and the best so far stays.
+    fn finish(&mut self, fork: Fork<'t>) {
+        let worse = match self.finished.take() {
+            Some(best) if !fork.before(&best) => {
+                self.finished = Some(best);
+                Some(fork)
+            }
+            before => {
+                self.finished = Some(fork);
+                before
+            }
+        };
+        if let Some(worse) = worse {
+            let end = worse.run.exit.as_ref().map(word).unwrap_or_default();
+            self.give_up(worse, &end);
+        }
     }
 
     fn give_up(&mut self, mut fork: Fork<'t>, why: &str) {
@@ -264,7 +283,7 @@ impl<'t> Searching<'_, 't> {
         for fork in std::mem::take(&mut self.live) {
             self.give_up(fork, "not reached");
         }
-        for fork in std::mem::take(&mut self.finished) {
+        if let Some(fork) = self.finished.take() {
             let end = fork.run.exit.as_ref().map(word).unwrap_or_default();
             self.give_up(fork, &end);
         }
