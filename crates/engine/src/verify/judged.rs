@@ -7,7 +7,7 @@ use palestra_core::atif::Trajectory;
 use palestra_core::{Hash, disk};
 use palestra_model::{CallOptions, Model};
 use palestra_verify::free::{
-    Judge, Judgement, Limit, Prompt, Unscorable, View, existing_files, ours, r2e, said_in, swe_gym,
+    Judge, Judgement, Limit, Prompt, View, existing_files, ours, r2e, said_in, swe_gym,
 };
 
 use crate::derive::optional;
@@ -71,7 +71,8 @@ impl ModelJudge {
         }
     }
 
-    /// What it thinks of an attempt. A call that failed is not kept, and is made again the next time.
+    /// What it thinks of an attempt. Only what has a probability is kept: another server, or the same
+    /// one with log-probabilities, may give one the next time.
     pub(super) fn ask(
         &self,
         cache: &std::path::Path,
@@ -92,8 +93,7 @@ impl ModelJudge {
             return Ok(known);
         }
         let judgement = self.judge.ask(&*self.model, &prompt, &CallOptions::default());
-        let failed = |why: &Unscorable| matches!(why, Unscorable::Call(_));
-        if !judgement.unscorable.iter().any(failed) {
+        if judgement.unscorable.is_empty() {
             disk::write_json(&file, &judgement)?;
         }
         Ok(judgement)
