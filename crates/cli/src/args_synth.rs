@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use palestra_mutate::Modifier;
 
 /// What `curate` makes besides tasks from commits with their own tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +40,13 @@ pub(crate) struct Synth {
     /// At most so many bugs of one kind for one function or class.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Synthesis")]
     pub(crate) per_entity: usize,
+    /// Only bugs of these kinds, such as func_pm_op_change [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "KINDS", help_heading = "Synthesis")]
+    pub(crate) bug_kinds: Vec<Modifier>,
+    /// How likely each place in a function or class is changed, from 0 to 1; at 0.01 hardly ever
+    /// more than one [default: as each kind has it].
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Synthesis")]
+    pub(crate) likelihood: Option<f64>,
     /// Joins proven bugs into so many harder ones.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Synthesis")]
     pub(crate) combine: usize,
@@ -62,6 +70,12 @@ pub(crate) struct Synth {
     pub(crate) repairs: u32,
     #[command(flatten)]
     pub(crate) served: Served,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "it must be a number from 0 to 1".to_owned())
 }
 
 /// A model, and where it is served.

@@ -2,8 +2,10 @@
 //! whether a test would see them is not known.
 //!
 //! ```text
-//! cargo run -p palestra-mutate --example bugs -- DIR [SEED] [PER_ENTITY] > bugs.jsonl
+//! cargo run -p palestra-mutate --example bugs -- DIR [SEED [PER_ENTITY [LIKELIHOOD [KINDS...]]]] > bugs.jsonl
 //! ```
+//!
+//! A likelihood of 0.01 changes hardly ever more than one place of a function or class.
 //!
 //! `edits` are relative to the file as it is: the bytes from `start` up to `end` become
 //! `replacement`.
@@ -17,13 +19,21 @@ use palestra_mutate::{Bug, InjectOptions, Source, inject};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
-    let root = arguments.next().ok_or("usage: bugs DIR [SEED] [PER_ENTITY]")?;
+    let root =
+        arguments.next().ok_or("usage: bugs DIR [SEED [PER_ENTITY [LIKELIHOOD [KINDS...]]]]")?;
     let mut options = InjectOptions::default();
     if let Some(seed) = arguments.next() {
         options.seed = seed.parse()?;
     }
     if let Some(count) = arguments.next() {
         options.per_entity = count.parse()?;
+    }
+    if let Some(likelihood) = arguments.next() {
+        options.likelihood = Some(likelihood.parse()?);
+    }
+    let kinds = arguments.map(|kind| kind.parse()).collect::<Result<Vec<_>, _>>()?;
+    if !kinds.is_empty() {
+        options.modifiers = kinds;
     }
     let mut paths = Vec::new();
     collect(Path::new(&root), &mut paths)?;

@@ -13,7 +13,7 @@ use palestra_engine::synth::{
 };
 use palestra_engine::{EngineError, synth};
 use palestra_model::Model;
-use palestra_mutate::{CombineOptions, InjectOptions, MutantOptions};
+use palestra_mutate::{CombineOptions, InjectOptions, Modifier, MutantOptions};
 use palestra_synth::statement::Issues;
 use palestra_synth::{Asker, AskerConfig, PromptSet};
 
@@ -139,6 +139,12 @@ pub(crate) fn bugs(
             commit: commit.clone(),
             inject: InjectOptions {
                 seed: args.seed,
+                modifiers: if args.bug_kinds.is_empty() {
+                    Modifier::ALL.to_vec()
+                } else {
+                    args.bug_kinds.clone()
+                },
+                likelihood: args.likelihood,
                 per_entity: args.per_entity,
                 max: Some(args.max_bugs),
                 ..InjectOptions::default()

@@ -195,8 +195,22 @@ fn a_red_suite_is_refused() {
     }
     assert!(tasks(&out).is_empty());
     // The commit before it is as good as ever.
-    let ran = palestra.run(&[&arguments[..], &["--at", "HEAD~1", "--max-bugs", "3"]].concat());
+    let one = ["--at", "HEAD~1", "--bug-kinds", "func_pm_remove_loop", "--likelihood", "0.01"];
+    let ran = palestra.run(&[&arguments[..], &one].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    let made = tasks(&out);
+    assert!(!made.is_empty());
+    for task in &made {
+        let name = task.to_string_lossy();
+        assert!(name.contains(".func_pm_remove_loop__"), "{name}");
+    }
+    for (more, words) in [
+        (["--bug-kinds", "typo"], "func_pm_op_change, func_pm_op_swap"),
+        (["--likelihood", "1.5"], "it must be a number from 0 to 1"),
+    ] {
+        let ran = palestra.run(&[&arguments[..], &more].concat());
+        assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");
+    }
     let ran = palestra.run(&[&arguments[..], &["--at", "no-such-revision"]].concat());
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("no-such-revision"), "{ran:?}");
