@@ -1,11 +1,13 @@
 //! The attempts of a job in order, and the best one of each task.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use palestra_core::disk;
-use palestra_dataset::{Prediction, write_predictions};
+use palestra_dataset::{Instance, Prediction, write_predictions};
 use palestra_verify::critic::Critic;
 use palestra_verify::execution::{Choices, Judged};
 use palestra_verify::free::Judgement;
@@ -114,11 +116,12 @@ pub fn rank(
     }
     let all = by_task(job, &mut ranking.notes)?;
     sink.event(&Event::Planned { candidates: all.len(), done: 0 });
+    let statements = if request.judge.is_some() { statements(job)? } else { Vec::new() };
     let mut predictions = Vec::new();
     for (place, mut attempts) in all {
         let begin = Instant::now();
         let Some(task) = job.plan.tasks.get(place) else { continue };
-        let of_task = ranked(job, place, tools, request, &mut attempts)?;
+        let of_task = ranked(job, place, &statements, tools, request, &mut attempts)?;
         if let Some(chosen) = &of_task.choice.chosen
             && let Some(attempt) = attempts.iter().find(|a| a.candidate.id == *chosen)
         {
@@ -148,6 +151,7 @@ pub fn rank(
 fn ranked(
     job: &Job,
     place: usize,
+    statements: &[String],
     tools: Option<&Tools>,
     request: &RankRequest<'_>,
     attempts: &mut [Attempt],
@@ -171,7 +175,7 @@ fn ranked(
     } else if request.execution.is_some() {
         of_task.notes.push("tests are only run on tasks of our own form".to_owned());
     }
-    let judged = judged(job, place, request, attempts)?;
+    let judged = judged(job, place, statements, request, attempts)?;
     let unscored = judged.values().filter(|judgement| judgement.score.is_none()).count();
     if unscored > 0 {
         let note = format!("the model gave no score to {unscored} of {} attempts", judged.len());
@@ -201,38 +205,51 @@ fn ranked(
 fn judged(
     job: &Job,
     place: usize,
+    statements: &[String],
     request: &RankRequest<'_>,
     attempts: &[Attempt],
 ) -> Result<BTreeMap<String, Judgement>, EngineError> {
     let Some(judge) = &request.judge else { return Ok(BTreeMap::new()) };
-    let statement = statement(job, place)?;
+    let statement = statements.get(place).map(String::as_str).unwrap_or_default();
     let valid: Vec<&Attempt> = attempts.iter().filter(|a| a.candidate.invalid.is_none()).collect();
     let all = Mutex::new(BTreeMap::new());
     parallel(&valid, judge.jobs, |attempt| {
         let id = &attempt.candidate.id;
         let trajectory = trajectory(&job.dir().join(id))?.ok();
         let cache = job.dir().join(CACHE);
-        let judgement = judge.ask(&cache, &statement, trajectory.as_ref(), &attempt.patch)?;
+        let judgement = judge.ask(&cache, statement, trajectory.as_ref(), &attempt.patch)?;
         all.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), judgement);
         Ok(())
     })?;
     Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What the agents were told.
-fn statement(job: &Job, place: usize) -> Result<String, EngineError> {
-    let Some(task) = job.plan.tasks.get(place) else { return Ok(String::new()) };
-    match &job.plan.rows {
-        None => {
-            let bytes = optional(&task.path.join("instruction.md"))?.unwrap_or_default();
-            Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-        }
-        Some(rows) => {
-            let rows = rows.read(&task.path)?;
-            let row = rows.into_iter().find(|row| *row.instance_id.as_str() == *task.id);
-            Ok(row.map(|row| row.problem_statement).unwrap_or_default())
-        }
+/// What the agents were told, task by task. A file of rows is read once, however many of its tasks
+/// are in the job.
+fn statements(job: &Job) -> Result<Vec<String>, EngineError> {
+    let mut files: BTreeMap<&Path, BTreeMap<String, String>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for task in &job.plan.tasks {
+        all.push(match &job.plan.rows {
+            None => {
+                let bytes = optional(&task.path.join("instruction.md"))?.unwrap_or_default();
+                String::from_utf8_lossy(&bytes).trim().to_owned()
+            }
+            Some(rows) => {
+                let known = match files.entry(&task.path) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(open) => {
+                        let read = rows.read(&task.path)?.into_iter();
+                        let pair =
+                            |row: Instance| (row.instance_id.to_string(), row.problem_statement);
+                        open.insert(read.map(pair).collect())
+                    }
+                };
+                known.get(&*task.id).cloned().unwrap_or_default()
+            }
+        });
     }
+    Ok(all)
 }
 
 fn run(
