@@ -1,5 +1,7 @@
 //! One attempt as it is exported, wherever it came from.
 
+use std::path::PathBuf;
+
 use palestra_model::{Message, Role, Tool};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +97,8 @@ pub struct Episode {
     pub cost: Option<f64>,
     /// Token ids, where a server gave them.
     pub chains: Vec<TokenChain>,
+    /// Its trajectory in ATIF, where it has one.
+    pub trajectory: Option<PathBuf>,
 }
 
 impl Episode {
@@ -123,6 +127,7 @@ impl Episode {
             seconds: 0.0,
             cost: None,
             chains: Vec::new(),
+            trajectory: None,
         }
     }
 

@@ -1,11 +1,13 @@
-//! What a verifier is asked and what it should answer, in the layouts of R2E-Gym and SWE-Gym, and a
-//! shorter one of ours. The order, the marks and the answers are those that published verifiers were
-//! trained on; the words around them are our own.
+//! What a verifier is asked and what it should answer. The forms are those in which
+//! `palestra rank --judge` asks, to the byte, so that what was trained is asked as it was trained.
 
-use std::fmt::Write as _;
-
+use palestra_core::atif::{
+    AgentInfo, Observation, ObservationResult, SCHEMA_VERSION, Step, ToolCall, Trajectory,
+};
+use palestra_forms::{Limit, View, existing_files, ours, r2e, said_in, swe_gym};
 use palestra_model::{Message, Role};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::episode::{Episode, Outcome};
 
@@ -13,12 +15,14 @@ use crate::episode::{Episode, Outcome};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerifierForm {
-    /// Steps in brackets, then the patch.
+    /// Steps in brackets, then the patch, as R2E-Gym's verifier was trained.
     #[default]
     R2eGym,
-    /// Turns under rules of dashes, without the patch.
+    /// Turns under rules of dashes, without the patch, as SWE-Gym's verifier was trained.
     SweGym,
-    /// The statement and the patch alone.
+    /// Ours: statement, steps and patch.
+    Ours,
+    /// Ours, with the statement and the patch alone.
     Patch,
 }
 
@@ -27,11 +31,6 @@ pub trait AsksVerifier {
     /// The question. It must not say how the attempt was graded.
     fn question(&self, episode: &Episode) -> Vec<Message>;
 }
-
-const JUDGE: &str = "You judge whether a software agent has solved the task it was given. Consider \
-    whether it understood the problem, whether it changed the right places, whether the change is \
-    correct and complete, and whether it checked its work. Answer with <judgement>YES</judgement> or \
-    <judgement>NO</judgement> and nothing else.";
 
 /// The right answer; `None` where the verdict is not known.
 pub fn answer(outcome: &Outcome) -> Option<&'static str> {
@@ -44,106 +43,94 @@ pub fn answer(outcome: &Outcome) -> Option<&'static str> {
 
 impl AsksVerifier for VerifierForm {
     fn question(&self, episode: &Episode) -> Vec<Message> {
-        let user = match self {
-            Self::R2eGym => r2e_gym(episode),
-            Self::SweGym => swe_gym(episode),
-            Self::Patch => {
-                let patch = episode.patch.as_deref().unwrap_or_default();
-                format!(
-                    "[ISSUE]\n{}\n[/ISSUE]\n\n[PATCH]\n{patch}\n[/PATCH]\n\nDoes the patch solve \
-                     it? Respond with YES or NO.",
-                    episode.problem()
-                )
+        let trajectory = recorded(episode).unwrap_or_else(|| told(episode));
+        let patch = episode.patch.as_deref().unwrap_or_default();
+        // A row that is too long is left out by the context of the request, not shortened.
+        let whole = Limit { tokens: usize::MAX, count: &str::len };
+        let prompt = match self {
+            Self::R2eGym => {
+                let patch = existing_files(patch.as_bytes());
+                // Its authors condensed thoughts for training as for judging.
+                let limit =
+                    Limit { tokens: r2e::MAX_TOKENS, count: &|text| text.len().div_ceil(4) };
+                let steps = r2e::steps(&trajectory);
+                r2e::prompt(&episode.problem(), &steps, &patch, View::Both, limit)
             }
+            Self::SweGym => swe_gym::prompt(&said_in(&trajectory), whole),
+            Self::Ours => {
+                ours::prompt(&episode.problem(), Some(&trajectory), patch, View::Both, whole)
+            }
+            Self::Patch => ours::prompt(&episode.problem(), None, patch, View::Patch, whole),
         };
-        vec![Message::system(JUDGE), Message::user(user)]
+        vec![Message::system(prompt.system), Message::user(prompt.user)]
     }
 }
 
-/// What the model said with its calls as text, in the layout of text-only scaffolds.
-fn said(message: &Message) -> String {
-    let mut text = message.reasoning.clone().unwrap_or_default();
-    let content = message.content_text();
-    if !text.is_empty() && !content.is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str(&content);
-    for call in &message.tool_calls {
-        if !text.is_empty() {
-            text.push_str("\n\n");
-        }
-        let _ = writeln!(text, "<function={}>", call.name);
-        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&call.arguments) {
-            Ok(arguments) => {
-                for (name, value) in arguments {
-                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    let _ = writeln!(text, "<parameter={name}>{value}</parameter>");
-                }
-            }
-            Err(_) => text.push_str(&call.arguments),
-        }
-        text.push_str("</function>");
-    }
-    text
+/// The trajectory as it was written down.
+fn recorded(episode: &Episode) -> Option<Trajectory> {
+    serde_json::from_slice(&fs_err::read(episode.trajectory.as_ref()?).ok()?).ok()
 }
 
-fn r2e_gym(episode: &Episode) -> String {
-    let mut text = String::from("Here is what an agent did to solve an issue.\n\n");
-    text.push_str("=== INTERACTION LOG ===\n");
-    let _ = writeln!(text, "[SYSTEM]\n{JUDGE}\n[/SYSTEM]\n");
-    let _ = writeln!(text, "[USER]\n{}\n[/USER]\n", episode.problem());
-    let mut step = 0;
-    let mut begun = false;
+/// A trajectory of the conversation, for attempts that came without one.
+fn told(episode: &Episode) -> Trajectory {
+    let mut steps: Vec<Step> = Vec::new();
     for message in &episode.messages {
-        match message.role {
-            Role::Assistant => {
-                let _ = writeln!(text, "[STEP]\n{step}\n[/STEP]\n");
-                let _ = writeln!(text, "[ASSISTANT]\n{}\n[/ASSISTANT]\n", said(message));
-                step += 1;
-                begun = true;
-            }
-            Role::User | Role::Tool if begun => {
-                let _ = writeln!(text, "[USER]\n{}\n[/USER]\n", message.content_text());
-            }
-            _ => {}
+        let text = Value::from(message.content_text());
+        if let (Role::Tool, Some(step)) = (message.role, steps.last_mut()) {
+            let known = |id: &&String| step.tool_calls.iter().any(|c| c.tool_call_id == **id);
+            let result = ObservationResult {
+                source_call_id: message.tool_call_id.as_ref().filter(known).cloned(),
+                content: Some(text),
+                extra: Map::new(),
+            };
+            step.observation.get_or_insert_with(Observation::default).results.push(result);
+            continue;
         }
-    }
-    text.push_str("=== END INTERACTION ===\n\n=== FINAL PATCH ===\n");
-    let patch = episode.patch.as_deref().unwrap_or_default();
-    let _ = writeln!(text, "[PATCH]\n{patch}\n[/PATCH]\n=== END FINAL PATCH ===\n");
-    text.push_str("Does the patch solve the issue? Respond with YES or NO.");
-    text
-}
-
-fn swe_gym(episode: &Episode) -> String {
-    let rule = "-".repeat(100);
-    let mut blocks: Vec<(&str, String)> = Vec::new();
-    for message in &episode.messages {
-        let (role, content) = match message.role {
-            Role::System => ("SYSTEM", message.content_text()),
-            Role::Assistant => ("ASSISTANT", said(message)),
-            Role::User | Role::Tool => ("USER", message.content_text()),
+        let source = match message.role {
+            Role::System => "system",
+            Role::User | Role::Tool => "user",
+            Role::Assistant => "agent",
         };
-        match blocks.last_mut() {
-            Some((last, text)) if *last == role && role == "USER" => {
-                text.push_str("\n\n");
-                text.push_str(&content);
-            }
-            _ => blocks.push((role, content)),
-        }
+        let calls = message.tool_calls.iter().map(|call| ToolCall {
+            tool_call_id: call.id.clone(),
+            function_name: call.name.clone(),
+            arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| {
+                Map::from_iter([("arguments".to_owned(), Value::from(call.arguments.as_str()))])
+            }),
+            extra: Map::new(),
+        });
+        steps.push(Step {
+            step_id: steps.len() as u64 + 1,
+            timestamp: None,
+            source: source.to_owned(),
+            model_name: None,
+            message: text,
+            reasoning_content: None,
+            tool_calls: calls.collect(),
+            observation: None,
+            metrics: None,
+            is_copied_context: None,
+            llm_call_count: None,
+            extra: Map::new(),
+        });
     }
-    let mut text = String::from("=== INTERACTION LOG ===\n");
-    for (at, (role, content)) in blocks.iter().enumerate() {
-        if *role == "SYSTEM" {
-            let _ = writeln!(text, "{content}");
-        } else {
-            let turn = at / 2 + 1;
-            let _ = writeln!(text, "{rule}\n*** Turn {turn} - {role} ***\n{content}");
-        }
+    let agent = AgentInfo {
+        name: episode.agent.clone(),
+        version: String::new(),
+        model_name: None,
+        tool_definitions: Vec::new(),
+        extra: Map::new(),
+    };
+    Trajectory {
+        schema_version: SCHEMA_VERSION.to_owned(),
+        session_id: None,
+        trajectory_id: None,
+        agent,
+        steps,
+        notes: None,
+        final_metrics: None,
+        extra: Map::new(),
     }
-    text.push_str("=== END INTERACTION ===\n\nDid the agent solve the task? ");
-    text.push_str("Respond with YES or NO.");
-    text
 }
 
 #[cfg(test)]
@@ -161,14 +148,16 @@ mod tests {
             arguments: "{\"command\": \"ls\"}".into(),
         };
         let mut episode = Episode::new(Origin::Palestra, "a", "b");
-        episode.patch = Some("diff --git a/x b/x".into());
+        episode.patch = Some("diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n".into());
         episode.messages = vec![
             Message::system("sys"),
             Message::user("the issue"),
             Message { tool_calls: vec![call], ..Message::assistant("let me look") },
-            Message::tool("1", "x"),
+            Message::tool("1", "what is there"),
         ];
-        for form in [VerifierForm::R2eGym, VerifierForm::SweGym, VerifierForm::Patch] {
+        let forms =
+            [VerifierForm::R2eGym, VerifierForm::SweGym, VerifierForm::Ours, VerifierForm::Patch];
+        for form in forms {
             let mut asked = Vec::new();
             for outcome in [Outcome::Resolved, Outcome::Unresolved] {
                 episode.outcome = outcome;
@@ -177,10 +166,8 @@ mod tests {
             assert_eq!(asked[0], asked[1]);
             let user = asked[0][1].content_text();
             assert!(user.contains("the issue"), "{user}");
-            assert_eq!(form != VerifierForm::SweGym, user.contains("[PATCH]"), "{user}");
-            if form != VerifierForm::Patch {
-                assert!(user.contains("<function=bash>\n<parameter=command>ls</parameter>"));
-            }
+            assert_eq!(form != VerifierForm::SweGym, user.contains("@@ -1 +1 @@"), "{user}");
+            assert_eq!(form != VerifierForm::Patch, user.contains("what is there"), "{user}");
         }
         assert_eq!(answer(&Outcome::Ungraded), None);
     }

@@ -186,6 +186,8 @@ fn about(episode: &mut Episode, dir: &Path) -> Result<(), Refused> {
 
 /// The conversation as the model had it where there is a trace; else as the trajectory tells it.
 fn conversation(episode: &mut Episode, dir: &Path, failed: bool) -> Result<(), Refused> {
+    let trajectory = dir.join(job::TRAJECTORY);
+    episode.trajectory = trajectory.is_file().then(|| trajectory.clone());
     let trace = dir.join(job::TRACE);
     if trace.is_file() {
         match palestra_trace::read(&trace) {
@@ -202,7 +204,6 @@ fn conversation(episode: &mut Episode, dir: &Path, failed: bool) -> Result<(), R
             Err(error) => return Err(Refused::corrupt(error)),
         }
     }
-    let trajectory = dir.join(job::TRAJECTORY);
     if !trajectory.is_file() {
         return Err(Refused::corrupt(format!("{}: no trajectory", dir.display())));
     }

@@ -173,7 +173,9 @@ fn tasks_for_reinforcement_learning_name_their_reward() {
 #[test]
 fn verifiers_are_asked_about_both_classes() {
     let job = Job::mixed(&TASKS);
-    for form in [VerifierForm::R2eGym, VerifierForm::SweGym, VerifierForm::Patch] {
+    let forms =
+        [VerifierForm::R2eGym, VerifierForm::SweGym, VerifierForm::Ours, VerifierForm::Patch];
+    for form in forms {
         let mut request = request(&format!("v-{form:?}"), Target::Trl);
         request.form = Form::Verifier;
         request.verifier = form;

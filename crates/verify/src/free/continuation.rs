@@ -16,7 +16,7 @@ use super::answer::Answers;
 /// knows vLLM's `prompt_logprobs`, and read the responses with [`logprob_of`].
 pub fn continuations(prompt: &Prompt, model: &str, answers: &Answers) -> [Request; 2] {
     [&answers.yes, &answers.no].map(|word| {
-        let mut request = prompt.request(model, 0.0);
+        let mut request = super::request(prompt, model, 0.0);
         let said = Message::assistant(format!("{}{word}", answers.tag));
         request.messages.push(Arc::new(said));
         let sampling = &mut request.sampling;

@@ -64,7 +64,7 @@ impl Judge {
             return judgement;
         }
         for sample in 0..self.samples.max(1) {
-            let mut request = prompt.request(&self.model, self.temperature);
+            let mut request = super::request(prompt, &self.model, self.temperature);
             // Samples must differ, also where answers are cached or recorded.
             request.sampling.seed = (self.samples > 1).then(|| u64::from(sample));
             let found = match model.call(&request, options) {

@@ -1,10 +1,13 @@
 //! `palestra rank --judge`: a model's probability that an attempt is right.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use palestra_model::Request;
 use palestra_model::scripted::{Say, Scripted, ScriptedOptions, ScriptedServer, TokenIds};
 use serde_json::Value;
 
-use super::{json, text};
+use super::{json, rank, text};
 use crate::run::Gym;
 
 /// Says YES to every attempt that shows a change of a Python file.
@@ -65,5 +68,54 @@ fn a_model_scores_every_attempt_once() {
     ] {
         let ran = rank(&silent, &more);
         assert!(ran.code == Some(2) && ran.stderr.contains(words), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_verifier_is_trained_on_what_it_will_be_asked() {
+    let Some(gym) = Gym::open() else { return };
+    let agent = rank::server(rank::known(&gym), Arc::default());
+    let url = agent.url();
+    gym.report("j", &["-a", "editor", "-m", "m", "--base-url", &url, "-k", "2", "-l", "2"]);
+    let job = gym.job("j");
+    let path = job.to_string_lossy().into_owned();
+    let asked: Arc<Mutex<Vec<[String; 2]>>> = Arc::default();
+    let heard = Arc::clone(&asked);
+    let judge = move |request: &Request| -> Scripted {
+        let text = |at: usize| request.messages[at].content_text();
+        heard.lock().unwrap_or_else(PoisonError::into_inner).push([text(0), text(1)]);
+        Say::text("<judgement>NO</judgement>").into()
+    };
+    let options = ScriptedOptions { tokens: TokenIds::Exact, ..ScriptedOptions::default() };
+    let judge = ScriptedServer::start(judge, options).expect("a server");
+    let url = judge.url();
+    for (form, view, exported) in [
+        ("ours", "both", "ours"),
+        ("ours", "patch", "patch"),
+        ("r2e", "both", "r2e-gym"),
+        ("swe-gym", "both", "swe-gym"),
+    ] {
+        asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let rank = ["rank", &path, "--no-execution", "--judge", "m", "--base-url", &url];
+        let ran = gym.palestra.run(&[&rank[..], &["--form", form, "--view", view]].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let (config, out) = (job.with_file_name("verifier.toml"), job.with_file_name(exported));
+        std::fs::write(&config, format!("verifier = '{exported}'")).expect("a file");
+        let (config, out) = (config.to_string_lossy(), out.to_string_lossy());
+        let export = ["export", &path, "--for", "trl", "--form", "verifier", "--all"];
+        let more = ["--file", "jsonl", "-c", &config, "-o", &out];
+        let ran = gym.palestra.run(&[&export[..], &more].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let rows = text(&Path::new(&*out).join("train.jsonl"));
+        let taught = rows.lines().map(|row| {
+            let row: Value = serde_json::from_str(row).expect("a row");
+            [0, 1].map(|at| row["messages"][at]["content"].as_str().expect("text").to_owned())
+        });
+        let mut taught: Vec<_> = taught.collect();
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        taught.sort();
+        asked.sort();
+        assert_eq!(taught.len(), 4, "{exported}");
+        assert_eq!(taught, asked, "{exported}");
     }
 }

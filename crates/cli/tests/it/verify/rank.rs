@@ -13,14 +13,14 @@ use crate::run::{Gym, attempts};
 use crate::support::Palestra;
 
 /// Statement, fix and hidden tests of every task.
-struct Known {
+pub(super) struct Known {
     id: String,
     statement: String,
     gold: String,
     tests: Vec<String>,
 }
 
-fn known(gym: &Gym) -> Vec<Known> {
+pub(super) fn known(gym: &Gym) -> Vec<Known> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(&gym.tasks).expect("tasks").flatten() {
         let dir = entry.path();
@@ -57,7 +57,7 @@ fn said(request: &Request) -> String {
 
 /// A server whose first attempt at a task breaks the code, whose second one changes nothing that
 /// matters, and whose third one is right. Asked for tests, it gives the hidden ones.
-fn server(known: Vec<Known>, asked: Arc<Mutex<Vec<String>>>) -> ScriptedServer {
+pub(super) fn server(known: Vec<Known>, asked: Arc<Mutex<Vec<String>>>) -> ScriptedServer {
     let counts: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
     let play = move |request: &Request| -> Scripted {
         let said = said(request);

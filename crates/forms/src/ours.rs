@@ -5,10 +5,10 @@
 
 use palestra_core::atif::Trajectory;
 
-use super::transcript::{observed, python, text_of};
-use super::{Limit, Prompt, View};
+use crate::transcript::{observed, python, text_of};
+use crate::{Limit, Prompt, View};
 
-const SYSTEM: &str = include_str!("../../prompts/ours-system.txt");
+const SYSTEM: &str = include_str!("../prompts/ours-system.txt");
 
 /// Bytes of one observation, tried one after another.
 const SHOWN: [usize; 6] = [usize::MAX, 8192, 4096, 2048, 1024, 512];

@@ -2,11 +2,11 @@
 //!
 //! Source: `create_rm_data.ipynb` and `aggregate_stats_pass_at_n.ipynb` of SWE-Gym/SWE-Gym. The model
 //! was trained to say `<judgement>YES</judgement>`, and its authors scored ` YES` and ` NO` behind
-//! `<judgement>`, which are other tokens; [`probability`](super::probability) does not mind.
+//! `<judgement>`, which are other tokens; whoever reads the answer should not mind.
 
-use super::{Limit, Prompt, Said, Speaker};
+use crate::{Limit, Prompt, Said, Speaker};
 
-const SYSTEM: &str = include_str!("../../prompts/judge-system.txt");
+const SYSTEM: &str = include_str!("../prompts/judge-system.txt");
 
 /// The prompt. Its authors cut nothing; what was longer than their models' 32,768 tokens was left
 /// out, so a prompt beyond the limit is [`Prompt::too_long`] and best left unscored.

@@ -4,10 +4,10 @@
 
 use palestra_core::atif::Trajectory;
 
-use super::transcript::{observed, python, text_of};
-use super::{Limit, Prompt, View};
+use crate::transcript::{observed, python, text_of};
+use crate::{Limit, Prompt, View};
 
-const SYSTEM: &str = include_str!("../../prompts/judge-system.txt");
+const SYSTEM: &str = include_str!("../prompts/judge-system.txt");
 /// What the model answers; its tokens count against the limit.
 const LABEL: &str = "<judgement>YES</judgement>";
 /// Tokens that are kept free besides.
@@ -56,7 +56,7 @@ pub fn steps(trajectory: &Trajectory) -> Vec<Step> {
 
 /// The prompt. [`View::Both`] is what the released model was trained on; its authors' ablations left
 /// the patch or the log out. `patch` is to hold only files that were there before
-/// ([`existing_files`](super::existing_files)).
+/// ([`existing_files`](crate::existing_files)).
 ///
 /// Above the limit the longest thought is replaced, again and again, until the prompt fits or only
 /// one thought is left; then it is [`Prompt::too_long`].
