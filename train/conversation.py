@@ -5,15 +5,19 @@ calls: one tool, bash.
 """
 
 import ast
+import difflib
 import json
 import random
 import re
 from dataclasses import dataclass
 
-WINDOW = 12
+WINDOW = 8
 """At most so many lines of a file are named as the place, and so shown."""
 
 SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+
+NOTHING = "(nothing was changed)"
+"""What a verifier sees of an attempt without a patch."""
 
 TOOL = {
     "type": "function",
@@ -28,6 +32,7 @@ TOOL = {
     },
 }
 
+_PIECES = re.compile(r"\w+|\s+|[^\w\s]+")
 _PLACE = re.compile(r"The fault is in `(?P<path>[^`\n]+)`, lines (?P<first>\d+) to (?P<last>\d+)\.")
 
 
@@ -51,11 +56,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Hunk:
-    """Lines `first` to `last` of a file become `lines`. It always replaces at least one line."""
+    """Lines `first` to `last` of a file, which were `was`, become `lines`. It always replaces at least one line."""
 
     first: int
     last: int
+    was: tuple[str, ...]
     lines: tuple[str, ...]
+
+    def is_one_line(self) -> bool:
+        return len(self.was) == len(self.lines) == 1
 
 
 def view(place: Place) -> str:
@@ -64,9 +73,36 @@ def view(place: Place) -> str:
 
 
 def edit(path: str, hunk: Hunk) -> str:
-    """The command that makes a change. It must not be empty: `sed` needs a line to put in place."""
+    """The command that makes a change: of one line, what is different in it; of more, all of them."""
+    if hunk.is_one_line():
+        old, new = substitution(hunk.was[0], hunk.lines[0])
+        # What the shell or `sed` would take for an end is put in place as a whole line.
+        if old and not any(mark in old + new for mark in "~'\n"):
+            old, new = re.sub(r"([\\.*[\]^$])", r"\\\1", old), re.sub(r"([\\&])", r"\\\1", new)
+            return f"sed -i '{hunk.first}s~{old}~{new}~' {path}"
+    # There must be something: `sed` needs a line to put in place.
     text = "\\\n".join(line.replace("\\", "\\\\") for line in hunk.lines)
     return f"sed -i -f- {path} <<'E'\n{hunk.first},{hunk.last}c\\\n{text}\nE"
+
+
+def substitution(was: str, now: str) -> tuple[str, str]:
+    """What is put in place of what, in whole words and signs. The first such place in the line is the one meant."""
+    start, end, end_now = 0, len(was), len(now)
+    while start < min(end, end_now) and was[start] == now[start]:
+        start += 1
+    while min(end, end_now) > start and was[end - 1] == now[end_now - 1]:
+        end, end_now = end - 1, end_now - 1
+    before, behind = was[:start], was[end:]
+    pieces = [0, *(piece.end() for piece in _PIECES.finditer(was))]
+    start = max(piece for piece in pieces if piece <= start)
+    end = min(piece for piece in pieces if piece >= end)
+    # To the left, until it is something, and until nothing like it stands before it.
+    while start > 0 and (not was[start:end].strip() or was.index(was[start:end]) != start):
+        start = max(piece for piece in pieces if piece < start)
+    if not was[start:end].strip():
+        end = len(was)
+    changed = now[len(before) : len(now) - len(behind)]
+    return was[start:end], before[start:] + changed + was[len(was) - len(behind) : end]
 
 
 def difference(broken: list[str], right: list[str]) -> Hunk | None:
@@ -86,7 +122,8 @@ def difference(broken: list[str], right: list[str]) -> Hunk | None:
             start -= 1
         else:
             end -= 1
-    return Hunk(start + 1, len(broken) - end, tuple(right[start : len(right) - end]))
+    was, lines = broken[start : len(broken) - end], right[start : len(right) - end]
+    return Hunk(start + 1, start + len(was), tuple(was), tuple(lines))
 
 
 def entities(tree: ast.AST) -> list[tuple[int, int]]:
@@ -127,6 +164,21 @@ def conversation(place: Place, broken: list[str], hunk: Hunk) -> list[dict]:
     return messages
 
 
-def row(messages: list[dict], about: dict) -> str:
+def judged(place: Place, broken: list[str], right: Hunk, attempt: Hunk | None) -> list[dict]:
+    """What a verifier is asked about an attempt, in the form of `palestra export` with `verifier = "patch"`, and what it
+    should say."""
+    patch = NOTHING
+    if attempt is not None:
+        after = [*broken[: attempt.first - 1], *attempt.lines, *broken[attempt.last :]]
+        changes = difflib.unified_diff(broken, after, f"a/{place.path}", f"b/{place.path}", lineterm="")
+        patch = "\n".join([f"diff --git a/{place.path} b/{place.path}", *changes, ""])
+    question = "Will the hidden tests pass? Answer with YES or NO."
+    user = f"# Issue\n\n{place.sentence()}\n\n# Patch\n\n{patch}\n\n# Question\n\n{question}"
+    answer = f"<judgement>{'YES' if attempt == right else 'NO'}</judgement>"
+    return [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+
+
+def row(messages: list[dict], about: dict, tools: list[dict] | None = None) -> str:
     """A line of a training set, as `palestra export --for trl --file jsonl` writes it."""
-    return json.dumps({"messages": messages, "tools": [TOOL], **about}, ensure_ascii=False)
+    tools = [TOOL] if tools is None else tools
+    return json.dumps({"messages": messages, "tools": tools, **about}, ensure_ascii=False)

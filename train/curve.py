@@ -18,7 +18,8 @@ def write_curve(path: Path, *curves: list[tuple[float, float]], names: list[str]
         return f"{x:.1f},{y:.1f}"
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for part in range(5):
@@ -28,7 +29,8 @@ def write_curve(path: Path, *curves: list[tuple[float, float]], names: list[str]
         parts.append(f'<text x="{LEFT - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{loss:.2f}</text>')
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{step:.0f}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">step</text>')
-    parts.append(f'<text x="14" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {HEIGHT / 2})">loss</text>')
+    turned = f'text-anchor="middle" transform="rotate(-90 14 {HEIGHT / 2})"'
+    parts.append(f'<text x="14" y="{HEIGHT / 2}" {turned}>loss</text>')
     for at, curve in enumerate(curves):
         colour = COLOURS[at % len(COLOURS)]
         line = " ".join(place(step, loss) for step, loss in curve)

@@ -3,7 +3,7 @@
     python train/place.py TASKS OUT
 
 Finding the place is the larger part of most tasks, and beyond a model of a few million parameters. So its tasks name
-file and lines: those of the innermost function or class around the change, at most 12. Nothing else differs; files
+file and lines: those of the innermost function or class around the change, at most 8. Nothing else differs; files
 are linked, not copied.
 """
 

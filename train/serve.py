@@ -33,6 +33,7 @@ FUNCTION = re.compile(r"<function=([^<>\n]+)>(.*?)</function>", re.DOTALL)
 PARAMETER = re.compile(r"<parameter=([^<>\n]+)>(.*?)</parameter>", re.DOTALL)
 HERMES = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 MOST_TOP_LOGPROBS = 20
+ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
 class BadRequest(Exception):
@@ -99,7 +100,7 @@ def messages_of(body: dict) -> list[dict]:
     out = []
     for at, message in enumerate(messages):
         place = f"messages[{at}]"
-        if not isinstance(message, dict) or message.get("role") not in {"system", "developer", "user", "assistant", "tool"}:
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise BadRequest(f"{place}.role must be system, developer, user, assistant or tool", place)
         content = message.get("content")
         if isinstance(content, list):
@@ -292,7 +293,8 @@ class Served:
         logprobs = torch.log_softmax(logits.float().cpu(), -1)
         out: list[dict | None] = [None]
         for at, token in enumerate(prompt[1:]):
-            order = [token, *torch.topk(logprobs[at], min(count, logprobs.shape[-1])).indices.tolist()] if count else [token]
+            likeliest = torch.topk(logprobs[at], min(count, logprobs.shape[-1])).indices.tolist() if count else []
+            order = [token, *likeliest]
             ranks = {one: int((logprobs[at] > logprobs[at, one]).sum()) + 1 for one in order}
             out.append(
                 {

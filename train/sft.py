@@ -5,8 +5,8 @@
     accelerate launch train/sft.py --config train/trl/agent-r2e-gym.yaml --data sft --output_dir out
     python train/sft.py --data sft --from_scratch train/small/config.json --output_dir out
 
-Every option of TRL's `SFTConfig` and `ModelConfig` is one of this script, on the command line or in a file (`--config`);
-those that are ours stand in `Data`. It runs on a CPU, a GPU, or many (`accelerate launch`). Beside the model it writes
+Every option of TRL's `SFTConfig` and `ModelConfig` is one of this script, on the command line or in a file
+(`--config`); those that are ours stand in `Data`. It runs on a CPU, a GPU, or many (`accelerate launch`). Beside the model it writes
 `loss.jsonl` and `loss.svg`.
 """
 
@@ -48,7 +48,8 @@ class Data:
         default=None, metadata={"help": "Chat template (Jinja) [default: the tokenizer's; the small one from scratch]."}
     )
     tokenizer: str | None = field(
-        default=None, metadata={"help": "With --from_scratch: a tokenizer's directory, instead of one trained on the data."}
+        default=None,
+        metadata={"help": "With --from_scratch: a tokenizer's directory, instead of one trained on the data."},
     )
     copying_heads: bool = field(
         default=False, metadata={"help": "With --from_scratch, of Llama's kind: begins with heads that copy."}
@@ -56,7 +57,8 @@ class Data:
     rows: int | None = field(default=None, metadata={"help": "Only so many rows, drawn by the seed."})
     threads: int | None = field(default=None, metadata={"help": "Threads of torch on a CPU."})
     sparse_logits: bool = field(
-        default=False, metadata={"help": "Logits only where something is learned, and no other metrics: faster on a CPU."}
+        default=False,
+        metadata={"help": "Logits only where something is learned, and no other metrics: faster on a CPU."},
     )
 
 

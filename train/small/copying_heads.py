@@ -60,7 +60,9 @@ def begin_with_copying_heads(model: LlamaForCausalLM, seed: int) -> None:
         # The second: where the token before was this one. Each head sees half of what a token is.
         strength = math.sqrt(24 * math.sqrt(width)) / (gain * math.sqrt(2 / 3))
         places = [row + pair for pair in slow] + [row + pair + half for pair in slow]
-        for place, one, other in zip(places, range(token[at].start, token[at].stop), range(before[at].start, before[at].stop)):
+        own_parts = range(token[at].start, token[at].stop)
+        parts_before = range(before[at].start, before[at].stop)
+        for place, one, other in zip(places, own_parts, parts_before):
             second.q_proj.weight[place, one] += strength
             second.k_proj.weight[place, other] += strength
         second.v_proj.weight[values, token[at]] += torch.eye(part)

@@ -5,7 +5,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conversation import WINDOW, Place, conversation, difference, edit, entities, view, window
+from conversation import (
+    WINDOW,
+    Hunk,
+    Place,
+    conversation,
+    difference,
+    edit,
+    entities,
+    judged,
+    substitution,
+    view,
+    window,
+)
 
 RIGHT = """def total(prices):
     # a comment \\ with "signs" & 'more'
@@ -34,6 +46,10 @@ def changed(first: int, last: int, *lines: str) -> list[str]:
         changed(4, 5, "    while prices:", "        result += prices.pop()", "        break"),
         changed(1, 1),
         changed(10, 10),
+        changed(4, 4, "    for price in prices~:"),
+        changed(2, 2, "    # a comment \\ with \"signs\" & 'less'"),
+        changed(7, 7, "  "),
+        changed(10, 10, "    return [*.^$]"),
     ],
 )
 def test_an_edit_repairs(tmp_path: Path, broken: list[str]) -> None:
@@ -42,6 +58,50 @@ def test_an_edit_repairs(tmp_path: Path, broken: list[str]) -> None:
     assert hunk is not None and hunk.lines
     subprocess.run(["bash", "-c", edit("a.py", hunk)], cwd=tmp_path, check=True)
     assert (tmp_path / "a.py").read_text() == "\n".join(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "old", "new"),
+    [
+        ("x -= y", "x += y", "-=", "+="),
+        ("if x is None:", "if x is not None:", "is ", "is not "),
+        ("if x is not None:", "if x is None:", "not ", ""),
+        ("a == b and c == d", "a == b and c != d", "c ==", "c !="),
+        ("f(1, 1)", "f(1, 2)", " 1", " 2"),
+        ("", "x", "", "x"),
+    ],
+)
+def test_what_is_put_in_place(was: str, now: str, old: str, new: str) -> None:
+    assert substitution(was, now) == (old, new)
+
+
+def test_whatever_is_put_in_place_is_right() -> None:
+    chance = random.Random(0)
+    for _ in range(20_000):
+        was, now = ("".join(chance.choices("ab =+", k=chance.randint(0, 7))) for _ in range(2))
+        if was != now:
+            old, new = substitution(was, now)
+            assert was.replace(old, new, 1) == now, (was, now)
+
+
+def test_a_change_of_one_line_is_short() -> None:
+    hunk = Hunk(3, 3, ("    a[0] - b * c",), ("    a[0] - b & c",))
+    assert edit("x.py", hunk) == r"sed -i '3s~\*~\&~' x.py"
+    assert edit("x.py", Hunk(3, 3, ("a",), ("~",))) == "sed -i -f- x.py <<'E'\n3,3c\\\n~\nE"
+
+
+def test_a_verifier_sees_the_patch() -> None:
+    broken = changed(5, 5, "        result -= price")
+    right = difference(broken, RIGHT)
+    assert right is not None
+    wrong = Hunk(3, 3, ("    result = 0",), ("    result = 1",))
+    for attempt, verdict in [(right, "YES"), (wrong, "NO"), (None, "NO")]:
+        question, answer = judged(Place("a.py", 1, 6), broken, right, attempt)
+        assert answer["content"] == f"<judgement>{verdict}</judgement>"
+        assert ("(nothing was changed)" in question["content"]) == (attempt is None)
+        if attempt is not None:
+            assert "\n# Patch\n\ndiff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -" in question["content"]
+            assert f"\n-{attempt.was[0]}\n+{attempt.lines[0]}\n" in question["content"]
 
 
 def test_the_same_has_no_difference() -> None:

@@ -14,7 +14,7 @@ for module in ("torch", "trl", "peft", "openai"):
     pytest.importorskip(module, reason=f"{module} is absent; install train/requirements.txt")
 
 import openai
-from conversation import TOOL, Place, conversation, difference, row
+from conversation import TOOL, Hunk, Place, conversation, difference, judged, row
 from serve import read_calls
 
 TRAIN = Path(__file__).parents[1]
@@ -86,6 +86,18 @@ def test_only_what_the_model_says_is_learned(model: Path, rows: Path) -> None:
     assert tokenizer.decode(coded["input_ids"]).startswith("<|user|> src/m0.py 1,2<|end|><|assistant|>")
 
 
+def test_a_verifier_is_shown_the_lines_of_the_patch(model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    broken, right = ["x = 1", "y = 2"], Hunk(2, 2, ("y = 2",), ("y = 3",))
+    shown = [(right, " x = 1\n-y = 2\n+y = 3", "YES"), (None, "(nothing was changed)", "NO")]
+    for attempt, lines, word in shown:
+        messages = judged(Place("a.py", 1, 2), broken, right, attempt)
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        assert text == f"<|user|>\n{lines}<|end|><|assistant|><judgement>{word}</judgement><|end|>"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -145,7 +157,8 @@ def test_logprobs_and_token_ids(server: Server, model: Path) -> None:
 
 
 def test_a_seed_decides(server: Server) -> None:
-    said = [server.ask(temperature=1.5, seed=seed, max_tokens=12).choices[0].message.content for seed in (1, 1, 2, 3, 4)]
+    answers = [server.ask(temperature=1.5, seed=seed, max_tokens=12) for seed in (1, 1, 2, 3, 4)]
+    said = [answer.choices[0].message.content for answer in answers]
     assert said[0] == said[1] and len(set(said)) > 1
 
 
@@ -193,7 +206,8 @@ def test_another_model_is_not_there(server: Server) -> None:
 def test_lora(model: Path, rows: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
     done = sft(
-        *("--data", rows, "--model_name_or_path", model, "--output_dir", out, "--max_steps", "2", "--max_length", "256"),
+        *("--data", rows, "--model_name_or_path", model, "--output_dir", out),
+        *("--max_steps", "2", "--max_length", "256"),
         *("--use_peft", "True", "--lora_r", "4", "--lora_target_modules", "all-linear", "--logging_steps", "1"),
     )
     assert done.returncode == 0, done.stderr
