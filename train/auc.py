@@ -13,6 +13,7 @@ import random
 import sys
 from pathlib import Path
 
+
 def scores(ranking: dict) -> dict[str, float]:
     """By attempt: what it was ranked by."""
     found = {}
