@@ -1,5 +1,6 @@
 //! What a verifier is asked and what it should answer. The forms are those in which
-//! `palestra rank --judge` asks, to the byte, so that what was trained is asked as it was trained.
+//! `palestra rank --judge` asks, to the byte, so that what was trained is asked as it was trained. What
+//! is longer than the context of a judge is shortened there, and left out here.
 
 use palestra_core::atif::{
     AgentInfo, Observation, ObservationResult, SCHEMA_VERSION, Step, ToolCall, Trajectory,
